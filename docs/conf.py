@@ -1,0 +1,27 @@
+"""How Sphinx builds the documentation: strictly, and without a network."""
+
+from importlib.metadata import version as installed_version
+
+project = "pkverify"
+author = "The pkverify authors"
+copyright = "2026, The pkverify authors"  # noqa: A001 (Sphinx's name for it)
+release = version = installed_version("pkverify")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = "pkverify"
+
+# Every reference to a name of our own must lead somewhere, except to type variables, which no page describes. Names of
+# Python and of other libraries are left as they are: to follow them takes their inventories, and those take a network.
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"(?!pkverify).*|.*\.T")]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # attributes of a record are described once, with the record

@@ -1,0 +1,44 @@
+"""Exact rationals as a number type: what can be said of constants without any rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+
+class IrrationalError(Exception):
+    """A value that is not rational was asked for."""
+
+
+class Rationals:
+    """Arithmetic on ``Fraction``; refuses pi and every function, so that what it returns is exact."""
+
+    zero = Fraction(0)
+    one = Fraction(1)
+
+    def number(self, value: Fraction) -> Fraction:
+        return value
+
+    def pi(self) -> Fraction:
+        raise IrrationalError("pi")
+
+    def multiply(self, left: Fraction, right: Fraction) -> Fraction:
+        return left * right
+
+    def reciprocal(self, value: Fraction) -> Fraction:
+        return 1 / value
+
+    def function(self, name: str, value: Fraction, exponent: Fraction | None = None) -> Fraction:
+        raise IrrationalError(name)
+
+    def convolve(self, left: Sequence[Fraction], right: Sequence[Fraction]) -> Fraction:
+        return sum((a * b for a, b in zip(left, reversed(right), strict=True)), Fraction(0))
+
+    def convolve_square(self, series: Sequence[Fraction]) -> Fraction:
+        return self.convolve(series, series)
+
+    def divide_integer(self, value: Fraction, divisor: int) -> Fraction:
+        return value / divisor
+
+    def combination(self, coefficients: Sequence[Fraction], series: Sequence[Sequence[Fraction]]) -> Callable[[int], Fraction]:
+        return lambda k: sum((c * s[k] for c, s in zip(coefficients, series, strict=True)), Fraction(0))

@@ -1,0 +1,1 @@
+"""The exact route: closed forms, and identities that hold identically, over the rationals."""

@@ -1,0 +1,259 @@
+"""The gradient flow and its path integrals: Taylor steps with adaptive length, split at kinks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil, log2
+
+from pkverify.arithmetic.fixed_point import DomainError, FixedPoint
+from pkverify.errors import FlowError, InputError
+from pkverify.jets import KinkError
+from pkverify.precise.kinks import evaluate, first_crossing
+from pkverify.precise.system import AugmentedSystem, Pair
+
+MAX_STEPS = 20_000
+# A step this much shorter than the longest one, after a run of ever shorter ones, is taken for a singularity.
+COLLAPSE = Fraction(1, 10**9)
+_RUN = 12
+_MAX_LOG2 = 4000  # parameters beyond 2**4000 are taken for a blow-up
+_SAFETY = 0.95
+_GROWTH = 2.0
+_NOISE_BITS = 10  # coefficients of so few bits are rounding noise, and say nothing of the step
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One accepted step: the parameters as polynomials in tau = (t - start) / scale, for t in [start, start + length]."""
+
+    start: Fraction
+    length: Fraction
+    scale: Fraction
+    params: tuple[tuple[int, ...], ...]
+
+
+@dataclass
+class Path:
+    """A flow that reached its horizon.
+
+    Attributes:
+        numbers: The number type of all values.
+        segments: The accepted steps.
+        final: Parameters at the horizon.
+        integrals: For each pair of bases the integral of their product over the whole path.
+        kinks: For each kink met, the time and the function's name.
+    """
+
+    numbers: FixedPoint
+    segments: list[Segment] = field(default_factory=list["Segment"])
+    final: tuple[int, ...] = ()
+    integrals: dict[Pair, int] = field(default_factory=dict["Pair", int])
+    kinks: list[tuple[float, str]] = field(default_factory=list["tuple[float, str]"])
+
+    def params_at(self, time: Fraction) -> list[int]:
+        """The parameters at a time in [0, horizon]."""
+        segment = next((s for s in self.segments if time <= s.start + s.length), self.segments[-1])
+        tau = self.numbers.number((time - segment.start) / segment.scale)
+        return [evaluate(series, tau, self.numbers) for series in segment.params]
+
+
+def series_order(digits: float) -> int:
+    """The order of the Taylor series for local errors of 10**-digits: near the minimum of the work, order**2 / step."""
+    return int(1.15 * digits) + 6
+
+
+def working_bits(digits: float) -> int:
+    """Bits of the number type for local errors of 10**-digits: rounding stays some 2**-20 below them."""
+    return ceil(digits * log2(10)) + 24
+
+
+def integrate(system: AugmentedSystem, initial: Sequence[Fraction], horizon: Fraction, digits: float) -> Path:
+    """Follow the flow from time 0 to the horizon with local errors of about ``10**-digits``.
+
+    Args:
+        system: The augmented system, over a number type of at least ``working_bits(digits)`` bits.
+        initial: Initial parameters.
+        horizon: End of the flow.
+        digits: Sets the tolerance of each step.
+
+    Returns:
+        The path, with its integrals.
+
+    Raises:
+        InputError: If the model, the loss or a derivative is undefined at the start.
+        FlowError: If the flow ends before the horizon, meets a kink that it does not cross, or takes too many steps.
+        DomainError: If the start cannot be told apart from a singular point at this precision.
+    """
+    return _Integration(system, initial, horizon, digits).run()
+
+
+class _Integration:
+    """The state of one integration; ``run`` is called once."""
+
+    def __init__(self, system: AugmentedSystem, initial: Sequence[Fraction], horizon: Fraction, digits: float) -> None:
+        self.system = system
+        self.numbers = system.numbers
+        self.horizon = horizon
+        self.order = series_order(digits)
+        self.tolerance = -digits * log2(10)
+        self.path = Path(self.numbers)
+        self.time = Fraction(0)
+        self.state = [self.numbers.number(v) for v in initial]
+        self.branches: dict[int, dict[int, int]] = {}
+        self.lengths: list[Fraction] = []
+        self.bases = system.bases()
+
+    def run(self) -> Path:
+        step = self._first_step()
+        while self.time < self.horizon:
+            self._check_budget()
+            self._expand(step)
+            usable = self._usable_part()
+            part = min(Fraction(1), Fraction(round(usable * 2**20), 2**20), (self.horizon - self.time) / step)
+            part = self._split_at_kink(part, step)
+            self._accept(part, step)
+            step *= Fraction(round(min(usable * _SAFETY, _GROWTH) * 2**20), 2**20)
+            step = Fraction(round(step * 2 ** (30 - _log2(step))), 1) * Fraction(2) ** (_log2(step) - 30)
+        self.path.final = tuple(self.state)
+        return self.path
+
+    def _first_step(self) -> Fraction:
+        """A step from the growth of the first coefficients; only its order of magnitude matters."""
+        step, low_order, order = self.horizon, 10, self.order
+        self.order = low_order
+        self._expand(step)
+        usable = self._usable_part(self.tolerance * low_order / order)
+        self.order = order
+        return step * Fraction(min(usable, 1.0)).limit_denominator(2**40) if usable > 2**-40 else step * Fraction(1, 2**40)
+
+    def _expand(self, step: Fraction) -> None:
+        try:
+            self.system.expand(self.state, self.numbers.number(step), self.order, self.branches)
+        except KinkError as error:
+            name = self._kink_name(error.node)
+            raise FlowError(
+                f"the path lies on a kink of {name} at t = {float(self.time):.6g}",
+                hypothesis="H0", time=float(self.time), why=f"the argument of {name} vanishes there, so the model has no gradient",
+                fix="start elsewhere, or use a smooth model",
+            ) from None  # fmt: skip
+        except DomainError as error:
+            self._undefined(error)
+
+    def _undefined(self, error: DomainError) -> None:
+        if self.time > 0:
+            raise FlowError(
+                f"the flow reaches a point where {error.function} is undefined, at t = {float(self.time):.6g}",
+                hypothesis="H2", time=float(self.time), why=f"its argument there is {error.argument}",
+                fix="shorten the horizon",
+            ) from None  # fmt: skip
+        if not error.certain:
+            raise error
+        raise InputError(
+            f"the model or the loss is undefined at the start: {error.function} at {error.argument}",
+            "the flow needs the gradient of the loss at w(0), and the prediction there",
+            "change [flow] initial or the data",
+        ) from None
+
+    def _usable_part(self, tolerance: float | None = None) -> float:
+        """The part of the scaled step for which the last coefficients stay below the tolerance."""
+        tolerance = self.tolerance if tolerance is None else tolerance
+        bits = self.numbers.bits
+        size = max(0, max(abs(v).bit_length() for v in self.state) - bits)
+        usable = []
+        for lists, shift, margin in ((self.system.params, 0, 0.0), (self.bases, -1, log2(self.order))):
+            for k in range(self.order + shift - 3, self.order + shift + 1):
+                largest = max((abs(series[k]).bit_length() for series in lists), default=0)
+                if largest > _NOISE_BITS:
+                    usable.append((tolerance + size - margin - (largest - bits)) / k)
+        return 2.0 ** max(min(usable, default=8.0), -60.0)
+
+    def _check_budget(self) -> None:
+        if max(abs(v).bit_length() for v in self.state) > self.numbers.bits + _MAX_LOG2:
+            self._fail_at_singularity()
+        recent = self.lengths[-_RUN:]
+        shrinking = len(recent) == _RUN and all(b < a for a, b in zip(recent, recent[1:], strict=False))
+        if shrinking and recent[-1] < COLLAPSE * max(self.lengths):
+            self._fail_at_singularity()
+        if len(self.lengths) >= MAX_STEPS:
+            raise FlowError(
+                f"{MAX_STEPS} steps reached t = {float(self.time):.6g} of {float(self.horizon):.6g}",
+                hypothesis="", time=float(self.time), why="the problem is stiff: its fastest rate times the horizon is too large",
+                fix="rescale the inputs, or shorten the horizon",
+            )  # fmt: skip
+
+    def _fail_at_singularity(self) -> None:
+        raise FlowError(
+            f"the flow does not reach the horizon: it ends near t = {float(self.time):.10g} (H2 fails)",
+            hypothesis="H2", time=float(self.time),
+            why="steps shrink to nothing there: the weights, or their velocity, grow without bound",
+            fix=f"set [flow] horizon below {float(self.time):.6g}",
+        )  # fmt: skip
+
+    def _split_at_kink(self, part: Fraction, step: Fraction) -> Fraction:
+        """Shorten the step to its first kink, and settle on which side each argument goes on."""
+        end = self.numbers.number(part)
+        crossings: list[tuple[int, int, int]] = []
+        for number, row in enumerate(self.system.rows):
+            for argument in row.expansion.kinks:
+                side = row.expansion.branches[argument]
+                try:
+                    at = first_crossing(row.expansion.series[argument], side, end, self.numbers)
+                except ArithmeticError:
+                    self._refuse_kink(number, argument, "touches it without crossing")
+                else:
+                    if at is not None:
+                        crossings.append((at, number, argument))
+        self.branches = {}
+        if not crossings:
+            return part
+        first = min(at for at, _, _ in crossings)
+        met = [(number, argument) for at, number, argument in crossings if at - first <= 1 << 16]
+        for number, argument in met:
+            self.branches.setdefault(number, {})[argument] = -self.system.rows[number].expansion.branches[argument]
+            self.path.kinks.append((float(self.time + self.numbers.fraction(first) * step), self._kink_name(argument)))
+        return self.numbers.fraction(first)
+
+    def _accept(self, part: Fraction, step: Fraction) -> None:
+        numbers, tau = self.numbers, self.numbers.number(part)
+        weights, power = list[int](), (numbers.number(step) * tau) >> numbers.bits
+        for k in range(1, self.order + 1):
+            weights.append(power // k)
+            power = (power * tau) >> numbers.bits
+        for pair, value in self.system.integrals(weights).items():
+            self.path.integrals[pair] = self.path.integrals.get(pair, numbers.zero) + value
+        length = part * step
+        self.path.segments.append(Segment(self.time, length, step, tuple(tuple(s) for s in self.system.params)))
+        self.state = [evaluate(series, tau, numbers) for series in self.system.params]
+        self.time = self.horizon if self.horizon - self.time <= length else self.time + length
+        self.lengths.append(length)
+        if self.branches:
+            self._check_crossings()
+
+    def _check_crossings(self) -> None:
+        """After a kink every argument must move on to its new side: else the flow slides, turns back or is not unique."""
+        self.system.expand(self.state, self.numbers.number(self.lengths[-1]), 3, self.branches)
+        for number, sides in self.branches.items():
+            for argument, side in sides.items():
+                series = self.system.rows[number].expansion.series[argument]
+                if side * series[1] <= self.numbers.one >> 20:
+                    self._refuse_kink(number, argument, "does not cross it")
+
+    def _refuse_kink(self, row: int, argument: int, how: str) -> None:
+        name = self._kink_name(argument)
+        raise FlowError(
+            f"the path meets a kink of {name} and {how}, at t = {float(self.time):.6g}",
+            hypothesis="H0", time=float(self.time),
+            why="the gradient jumps there, and what the flow does next is not determined",
+            fix="use a smooth activation, other data, or a shorter horizon",
+        )  # fmt: skip
+
+    def _kink_name(self, argument: int) -> str:
+        for row in self.system.rows:
+            if argument in row.expansion.kinks:
+                return row.expansion.kink_name(argument)
+        return "relu"
+
+
+def _log2(value: Fraction) -> int:
+    return value.numerator.bit_length() - value.denominator.bit_length()

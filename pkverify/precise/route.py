@@ -1,0 +1,224 @@
+"""Decompositions of any problem of the grammar, to any number of digits, with an error estimate.
+
+A problem is solved twice: a *pilot* at few digits, then the main run. The pilot finds blow-ups, kinks and undefined
+points cheaply; its distance from the main run measures by how much this flow amplifies local errors, and the same
+factor, applied to the main run's own tolerance, is the error estimate. Where the estimate falls short of what was
+asked for, the main run becomes the pilot of a finer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from math import log10
+
+from pkverify.arithmetic.fixed_point import DomainError, FixedPoint
+from pkverify.decomposition import Decomposition
+from pkverify.errors import InputError, UntreatableError
+from pkverify.graph import ProblemGraph, compile_problem
+from pkverify.precise.flow import integrate, working_bits
+from pkverify.precise.solution import Solution, read_solution
+from pkverify.precise.system import AugmentedSystem
+from pkverify.problem import Problem, Vector
+from pkverify.rational import decimal_text
+
+MIN_DIGITS, MAX_DIGITS = 5, 1000
+_PILOT_DIGITS = 10
+_GUARD_DIGITS = 4  # the first main run is this much finer than what is asked for
+_MARGIN = 8  # the estimate is this many times what the pilot suggests
+_MAX_RUNS = 5
+_SEPARATION = 4  # a path kernel below this many error estimates is not separated from 0
+_WEIGHT_DIGITS = 20
+
+
+def solve_precise(problem: Problem, digits: int, queries: Sequence[Vector] | None = None) -> Solution:
+    """Follow the flow and all path integrals to the asked digits.
+
+    Args:
+        problem: The problem.
+        digits: Each number comes with ``|error| <= 10**(2 - digits) * max(1, |value|)``, by the error estimate.
+        queries: Query inputs; the problem's own when left out.
+
+    Returns:
+        The solution; its ``error_estimate`` tells how far it got.
+
+    Raises:
+        InputError: If the problem is undefined at its start, or the digits are out of range.
+        FlowError: If the flow cannot be followed to the horizon.
+
+    Example:
+        >>> from pkverify.problem_file import parse_problem
+        >>> solution = solve_precise(parse_problem(\'\'\'
+        ... model = {kind = "linear", bias = false}
+        ... loss = {kind = "squared"}
+        ... data = {x = [[1]], y = [2]}
+        ... flow = {initial = [0], horizon = 1}
+        ... \'\'\'), digits=15)
+        >>> round(float(solution.final_outputs[0][0]), 12)  # 2 (1 - 1/e)
+        1.264241117657
+    """
+    if not MIN_DIGITS <= digits <= MAX_DIGITS:
+        raise InputError(f"--digits {digits}", f"the precise route gives {MIN_DIGITS} to {MAX_DIGITS} digits", "choose a number in this range")
+    compiled = compile_problem(problem)
+    queries = problem.query_inputs if queries is None else queries
+    coarse_digits = float(_PILOT_DIGITS)
+    coarse = _solve_once(problem, compiled, queries, coarse_digits, digits)
+    fine_digits = float(digits + _GUARD_DIGITS)
+    for _ in range(_MAX_RUNS):
+        fine = _solve_once(problem, compiled, queries, fine_digits, digits)
+        amplification = _distance(coarse, fine) * 10.0**coarse_digits
+        estimate = _MARGIN * max(amplification, 1.0) * 10.0**-fine_digits
+        fine = replace(fine, error_estimate=estimate)
+        missing = max(log10(estimate) - (1 - digits), _digits_missing_for_weights(fine))
+        if missing <= 0:
+            return fine
+        coarse, coarse_digits = fine, fine_digits
+        fine_digits += max(missing, 3.0) + 2
+    raise UntreatableError(
+        f"{digits} digits were not reached: the error estimate stays at {fine.error_estimate:.1e}",  # pyright: ignore[reportPossiblyUnboundVariable]
+        "the flow amplifies errors too strongly", "ask for fewer digits or a shorter horizon",
+    )  # fmt: skip
+
+
+def decompose_precise(problem: Problem, digits: int) -> tuple[Decomposition, ...]:
+    """One decomposition for each query and output, query by query.
+
+    Args:
+        problem: The problem.
+        digits: Digits asked for.
+
+    Returns:
+        The decompositions; see ``Decomposition`` for the fields.
+
+    Raises:
+        InputError, FlowError: As ``solve_precise``.
+    """
+    return read_decompositions(solve_precise(problem, digits))
+
+
+def read_decompositions(solution: Solution) -> tuple[Decomposition, ...]:
+    """The decompositions of a solution, as decimal strings."""
+    outputs = range(len(solution.initial_outputs[0]))
+    return tuple(_decomposition(solution, q, c) for q in range(len(solution.queries)) for c in outputs)
+
+
+def _solve_once(problem: Problem, compiled: ProblemGraph, queries: Sequence[Vector], local_digits: float, digits: int) -> Solution:
+    """One run; where the start cannot be told apart from a singular point, it is looked at with more bits first."""
+    bits = working_bits(local_digits)
+    for extra in (0, 100, 400, 1600):
+        try:
+            system = AugmentedSystem(problem, compiled, FixedPoint(bits + extra), queries)
+            path = integrate(system, problem.initial, problem.horizon, local_digits)
+        except DomainError as error:
+            last = error
+        else:
+            return read_solution(system, path, queries, digits)
+    raise InputError(
+        f"the model or the loss is undefined at the start, or too close to it: {last.function} at {last.argument}",  # pyright: ignore[reportPossiblyUnboundVariable]
+        "the flow needs the gradient of the loss at w(0), and the prediction there",
+        "change [flow] initial or the data",
+    )
+
+
+def _distance(coarse: Solution, fine: Solution) -> float:
+    """The largest difference between two solutions, relative to max(1, |value|)."""
+    pairs = zip(coarse.numbers(), fine.numbers(), strict=True)
+    return max((_float(abs(a - b) / max(1, abs(b))) for a, b in pairs), default=0.0)
+
+
+def _digits_missing_for_weights(solution: Solution) -> float:
+    """How many more digits the worst-conditioned weight needs.
+
+    A path kernel within the error estimate of 0 (and not 0 exactly) asks for more digits, too, up to
+    ``_WEIGHT_DIGITS`` more than the run was asked for: after that its weight is reported absent.
+    """
+    missing, error, goal = 0.0, solution.error_estimate, 1 - solution.digits
+    for q, examples in enumerate(solution.path_kernels):
+        for i, kernel in enumerate(examples):
+            if len(kernel) > 1 or solution.kernel_vanishes(q, i, 0, 0):
+                continue
+            size = _float(abs(kernel[0][0]))
+            weight = min(_float(abs(solution.contributions[q][i][0])) / max(size, 1e-300), 1e300)
+            lost = log10(max(1.0, size) * (1 + weight) / max(1.0, weight) / max(size, error, 1e-300))
+            missing = max(missing, log10(error) + lost - goal)
+    return min(missing, solution.digits + _WEIGHT_DIGITS + log10(error))
+
+
+def _decomposition(solution: Solution, q: int, c: int) -> Decomposition:
+    digits, kernels = solution.digits, solution.path_kernels[q]
+
+    def text(value: Fraction) -> str:
+        return decimal_text(value, digits)
+
+    scalar = len(solution.initial_outputs[q]) == 1
+    weights: list[str | tuple[str, ...] | None] = []
+    absent: dict[int, str] = {}
+    for i in range(len(kernels)):
+        found = kernel_weight(solution, q, i)
+        if isinstance(found, str):
+            weights.append(None)
+            absent[i] = found
+        else:
+            weights.append(text(found[0]) if scalar else tuple(text(v) for v in found))
+    return Decomposition(
+        route="precise",
+        digits=digits,
+        query=solution.queries[q],
+        output=c,
+        initial_output=text(solution.initial_outputs[q][c]),
+        final_output=text(solution.final_outputs[q][c]),
+        contributions=tuple(text(example[c]) for example in solution.contributions[q]),
+        regularizer_term=text(solution.regularizer_terms[q][c]),
+        residual=decimal_text(solution.residual(q, c), 5),
+        path_kernel=tuple(text(k[0][0]) for k in kernels) if scalar else tuple(tuple(text(v) for v in k[c]) for k in kernels),
+        weights=tuple(weights),
+        weights_absent=absent,
+        error_estimate=f"{solution.error_estimate:.1e}",
+        horizon=solution.system.problem.horizon,
+    )
+
+
+def kernel_weight(solution: Solution, q: int, i: int) -> tuple[Fraction, ...] | str:
+    """The weight ``a_i`` of an example at a query, or the reason why there is none.
+
+    With several outputs it is the vector that solves ``path_kernel a = contribution``.
+    """
+    kernel, contribution = solution.path_kernels[q][i], solution.contributions[q][i]
+    outputs = range(len(kernel))
+    if all(solution.kernel_vanishes(q, i, a, b) for a in outputs for b in outputs):
+        return "K = 0 exactly: the tangent kernel is identically zero, so any number serves as a_i"
+    largest = max(abs(v) for row in kernel for v in row)
+    error = Fraction(solution.error_estimate) * max(1, largest)
+    if len(kernel) == 1:
+        if abs(kernel[0][0]) <= _SEPARATION * error:
+            return f"K is not separated from 0: |K| <= {float(_SEPARATION * error):.1e}"
+        return (contribution[0] / kernel[0][0],)
+    solved = _solve_linear(kernel, contribution, threshold=_SEPARATION * error * 1000)
+    return solved or "the matrix K is singular, or not separated from a singular one"
+
+
+def _solve_linear(
+    matrix: Sequence[Sequence[Fraction]], right: Sequence[Fraction], threshold: Fraction
+) -> tuple[Fraction, ...] | None:
+    """Gaussian elimination with full row pivoting; None where a pivot is not above the threshold."""
+    rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
+    size = len(rows)
+    for column in range(size):
+        pivot = max(range(column, size), key=lambda r: abs(rows[r][column]))
+        if abs(rows[pivot][column]) <= threshold:
+            return None
+        rows[column], rows[pivot] = rows[pivot], rows[column]
+        for r in range(size):
+            if r != column:
+                factor = rows[r][column] / rows[column][column]
+                rows[r] = [a - factor * b for a, b in zip(rows[r], rows[column], strict=True)]
+    return tuple(row[size] / row[k] for k, row in enumerate(rows))
+
+
+def _float(value: Fraction) -> float:
+    """The nearest double, with infinity beyond its range."""
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")

@@ -1,0 +1,160 @@
+"""The JSON of a run (schema ``pkverify.run/1``): the records that are written, and nothing else."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Literal
+
+import msgspec
+
+from pkverify.decomposition import Decomposition
+from pkverify.evidence import Evidence, ProblemRun, Run
+
+SCHEMA = "pkverify.run/1"
+_LIBRARIES = ("pkverify", "sympy", "mpmath", "numpy", "python-flint")
+
+VerdictName = Literal["proved", "certified", "supported", "inconclusive", "refuted", "not-applicable", "not-checkable"]
+
+
+class HypothesisRecord(msgspec.Struct):
+    id: str
+    verdict: VerdictName
+    message: str
+
+
+class EvidenceRecord(msgspec.Struct):
+    claim: str
+    verdict: VerdictName
+    method: str
+    route: str
+    hypotheses: list[HypothesisRecord]
+    residual: str | None
+    bound: str | None
+    tolerance: str | None
+    witness: str | None
+    message: str
+
+
+class DecompositionRecord(msgspec.Struct, omit_defaults=True):
+    route: str
+    digits: int
+    query: list[str]
+    output: int
+    initial_output: str
+    final_output: str
+    contributions: list[str]
+    regularizer_term: str
+    path_kernel: list[str] | list[list[str]]
+    weights: list[str | list[str] | None]
+    weights_absent: dict[str, str]
+    residual: str
+    horizon: str
+    error_estimate: str | None = None
+    closed_form: dict[str, str | list[str | None]] | None = None
+
+
+class DerivationRecord(msgspec.Struct):
+    claim: str
+    verdict: VerdictName
+    text: str
+    latex: str
+    message: str
+
+
+class ProblemRecord(msgspec.Struct):
+    name: str
+    horizon: str | None
+    decompositions: list[DecompositionRecord]
+    evidence: list[EvidenceRecord]
+    derivation: list[DerivationRecord]
+    series: dict[str, list[list[str]]]
+    skipped: dict[str, str]
+    refused: dict[str, str]
+    source: str
+
+
+class RunRecord(msgspec.Struct):
+    schema: str
+    verdict: VerdictName
+    interrupted: bool
+    holes: list[str]
+    environment: dict[str, str]
+    problems: list[ProblemRecord]
+
+
+def run_json(run: Run) -> bytes:
+    """The run as JSON: UTF-8, indented, the same bytes for the same run outside ``environment``."""
+    return msgspec.json.format(msgspec.json.encode(run_record(run)), indent=1) + b"\n"
+
+
+def json_schema() -> bytes:
+    """The JSON Schema of ``run_json``."""
+    return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(RunRecord)), indent=1) + b"\n"
+
+
+def run_record(run: Run) -> RunRecord:
+    """The run as records."""
+    return RunRecord(
+        schema=SCHEMA,
+        verdict=run.verdict.value,
+        interrupted=run.interrupted,
+        holes=list(run.holes),
+        environment=environment(),
+        problems=[_problem(problem) for problem in run.problems],
+    )
+
+
+def environment() -> dict[str, str]:
+    """Versions of what the numbers rest on."""
+    libraries = {name: metadata.version(name) for name in _LIBRARIES}
+    return {"python": platform.python_version(), "platform": platform.platform(), **libraries}
+
+
+def _problem(problem: ProblemRun) -> ProblemRecord:
+    return ProblemRecord(
+        name=problem.name,
+        horizon=problem.horizon,
+        decompositions=[_decomposition(item) for item in problem.decompositions],
+        evidence=[_evidence(item) for item in problem.evidence],
+        derivation=[DerivationRecord(s.claim, s.verdict.value, s.text, s.latex, s.message) for s in problem.derivation],
+        series={name: [list(row) for row in rows] for name, rows in problem.series.items()},
+        skipped=dict(problem.skipped),
+        refused=dict(problem.refused),
+        source=problem.source,
+    )
+
+
+def _evidence(item: Evidence) -> EvidenceRecord:
+    return EvidenceRecord(
+        claim=item.claim,
+        verdict=item.verdict.value,
+        method=item.method,
+        route=item.route,
+        hypotheses=[HypothesisRecord(h.id, h.verdict.value, h.message) for h in item.hypotheses],
+        residual=item.residual,
+        bound=item.bound,
+        tolerance=item.tolerance,
+        witness=item.witness,
+        message=item.message,
+    )
+
+
+def _decomposition(item: Decomposition) -> DecompositionRecord:
+    return DecompositionRecord(
+        route=item.route,
+        digits=item.digits,
+        query=[str(v) for v in item.query],
+        output=item.output,
+        initial_output=item.initial_output,
+        final_output=item.final_output,
+        contributions=list(item.contributions),
+        regularizer_term=item.regularizer_term,
+        path_kernel=[v if isinstance(v, str) else list(v) for v in item.path_kernel],  # type: ignore[arg-type]
+        weights=[list(v) if isinstance(v, tuple) else v for v in item.weights],
+        weights_absent={str(i): reason for i, reason in item.weights_absent.items()},
+        residual=item.residual,
+        horizon=str(item.horizon),
+        error_estimate=item.error_estimate,
+        closed_form={k: v if isinstance(v, str) else list(v) for k, v in item.closed_form.items()} or None,
+    )
