@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from math import inf, log10
 from numbers import Rational
 
 from pkverify.errors import InputError
@@ -134,6 +135,19 @@ def decimal_text(value: Fraction, digits: int) -> str:
         whole, rest = text[: exponent + 1], text[exponent + 1 :]
         return f"{sign}{whole}.{rest}" if rest else f"{sign}{whole}"
     return f"{sign}{text[0]}{'.' + text[1:] if digits > 1 else ''}e{exponent:+03d}"
+
+
+def log10_of(value: Fraction) -> float:
+    """The decimal logarithm of a non-negative rational of any size; minus infinity for 0.
+
+    Example:
+        >>> log10_of(Fraction(1, 10**2000)), log10_of(Fraction(0))
+        (-2000.0, -inf)
+    """
+    if value == 0:
+        return -inf
+    shift = value.numerator.bit_length() - value.denominator.bit_length()
+    return log10(value / Fraction(2) ** shift) + shift * log10(2)
 
 
 def _decimal_exponent(value: Fraction) -> int:

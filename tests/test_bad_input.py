@@ -313,6 +313,8 @@ UNREADABLE = {
     "long integer": (b"title = " + b"9" * 10_000, "is no TOML"),
     "deep lists": (b"title = " + b"[" * 100_000, "is no TOML"),
     "deep tables": (b"title = " + b"{a=" * 100_000, "is no TOML"),
+    "dots": (b"a." * 200_000 + b"a = 1", "is no TOML"),
+    "dots in a section": (b"[" + b"a." * 200_000 + b"a]", "is no TOML"),
     "large": (b"#" * (MAX_BYTES + 1), "is too large"),
     "json": (b'{"model": {}}', "is no TOML"),
 }

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pkverify.errors import InputError
-from pkverify.rational import MAX_DIGITS, format_rational, parse_rational
+from pkverify.rational import MAX_DIGITS, decimal_text, format_rational, parse_rational
 
 GOOD = [
     ("3", Fraction(3)),
@@ -117,3 +117,28 @@ def test_longest_numbers_survive_writing() -> None:
 def test_numbers_too_long_are_not_written() -> None:
     with pytest.raises(InputError, match="out of range"):
         format_rational(Fraction(10**5000))
+
+
+@given(st.fractions() | st.integers(-(10**40), 10**40).map(Fraction) | st.fractions(Fraction(0), Fraction(1, 10**30)))
+def test_decimals_are_rounded_to_nearest(value: Fraction) -> None:
+    for digits in (1, 5, 30):
+        text = decimal_text(value, digits)
+        mantissa = text.partition("e")[0].replace(".", "").lstrip("-0")
+
+        assert len(mantissa) == (digits if value else 0)
+        assert abs(Fraction(text) - value) <= abs(value) / (2 * 10 ** (digits - 1))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Fraction(999_999, 1000), "1.00e+03"),
+        (Fraction(999_999, 10_000), "100"),
+        (Fraction(-1, 1000), "-0.00100"),
+        (Fraction(1, 10**7), "1.00e-07"),
+        (Fraction(12345), "1.23e+04"),
+        (Fraction(0), "0"),
+    ],
+)
+def test_decimals_are_written_shortly(value: Fraction, text: str) -> None:
+    assert decimal_text(value, 3) == text

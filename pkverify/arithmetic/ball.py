@@ -171,10 +171,10 @@ def decimal_text(value: Fraction, digits: int) -> str:
     scaled = round(size * Fraction(10) ** (digits - 1 - exponent))
     if scaled == 10**digits:  # 9.99 became 10.0
         scaled, exponent = scaled // 10, exponent + 1
-    mantissa = str(scaled)
-    if Fraction(scaled) * Fraction(10) ** (exponent - digits + 1) == size:  # exact: no digit is hidden by a zero
-        mantissa = mantissa.rstrip("0")
-    return ("-" if value < 0 else "") + _placed(mantissa, exponent, digits)
+    mantissa, widest = str(scaled), digits
+    if Fraction(scaled) * Fraction(10) ** (exponent - digits + 1) == size:  # exact: every further digit is a zero
+        mantissa, widest = mantissa.rstrip("0"), 21
+    return ("-" if value < 0 else "") + _placed(mantissa, exponent, widest)
 
 
 def _decimal_exponent(size: Fraction) -> int:
@@ -188,8 +188,8 @@ def _decimal_exponent(size: Fraction) -> int:
     return exponent
 
 
-def _placed(mantissa: str, exponent: int, digits: int) -> str:
-    if exponent < -6 or exponent >= max(digits, 21):
+def _placed(mantissa: str, exponent: int, widest: int) -> str:
+    if exponent < -6 or exponent >= widest:
         return f"{mantissa[0]}{'.' + mantissa[1:] if len(mantissa) > 1 else ''}e{exponent:+03d}"
     if exponent < 0:
         return "0." + "0" * (-exponent - 1) + mantissa

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
+from pkverify.checks.cross_check import Gap, cross_check
 from pkverify.evidence import HypothesisEvidence, Verdict
 from pkverify.precise.route import solve_precise
 from pkverify.precise.solution import Solution, gradient_at, values_at
@@ -44,6 +45,11 @@ class Context:
             InputError, FlowError: As ``solve_precise``.
         """
         return solve_precise(self.problem, self.digits, self.queries)
+
+    @cached_property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The precise solution against a second route to each of its parts."""
+        return cross_check(self)
 
     @property
     def asked(self) -> range:
@@ -119,7 +125,7 @@ class Context:
         )
         return (
             HypothesisEvidence("H0", Verdict.SUPPORTED, smooth),
-            HypothesisEvidence("H2", Verdict.SUPPORTED, f"the flow was followed to t = {self.problem.horizon}"),
+            HypothesisEvidence("H2", Verdict.SUPPORTED, f"followed to t = {self.problem.horizon}, and put back into the flow equation"),
         )
 
 

@@ -120,7 +120,7 @@ def _as_complex(value: Ball) -> Ball:
     return value + complex_ball(0)
 
 
-def _combine(node: Expr, walk: Callable[[Expr], Ball], analytic: bool) -> Ball:  # noqa: FBT001, PLR0911 - a dispatch
+def _combine(node: Expr, walk: Callable[[Expr], Ball], analytic: bool) -> Ball:  # noqa: FBT001 - a dispatch
     if node.is_Rational:
         return complex_ball(fraction(node))
     if node.is_Add:
@@ -181,7 +181,9 @@ def _absolute(value: Ball, analytic: bool) -> Ball:  # noqa: FBT001
 def _lambert(node: Expr, walk: Callable[[Expr], Ball], analytic: bool) -> Ball:  # noqa: FBT001
     del analytic  # the cut is refused in any case
     if len(node.args) > 1:
-        raise UntreatableError(f"{node} is not on the principal branch", "only that branch of Lambert's W has a ball evaluation")
+        raise UntreatableError(
+            f"{node} is not on the principal branch", "only that branch of Lambert's W has a ball evaluation"
+        )
     return lambert_w(walk(node.args[0]))
 
 

@@ -87,11 +87,15 @@ def checked_antiderivative(
         start, end = sorted((first[variable], second[variable]))
         compared += _agrees(candidate, integrand, variable, {**first, variable: start}, end, what)
     if not compared:
-        raise RejectedError(f"{what} could not be compared with an integral", "no point of the ranges could be evaluated")
+        raise RejectedError(
+            f"{what} could not be compared with an integral", "no point of the ranges could be evaluated"
+        )
     return Antiderivative(candidate, test.outcome is Outcome.ZERO)
 
 
-def _agrees(candidate: Expr, integrand: Expr, variable: Expr, point: Mapping[Expr, Fraction], end: Fraction, what: str) -> bool:
+def _agrees(
+    candidate: Expr, integrand: Expr, variable: Expr, point: Mapping[Expr, Fraction], end: Fraction, what: str
+) -> bool:
     """Whether F(end) - F(start) was compared with the integral, and stood."""
     with working_precision(_BITS):
         try:
@@ -100,7 +104,10 @@ def _agrees(candidate: Expr, integrand: Expr, variable: Expr, point: Mapping[Exp
         except BallDomainError:
             return False
         if not difference.overlaps(whole + 0 * difference):
-            raise RejectedError(f"{what} is wrong", f"it differs by {ball_text(difference - whole, 10)} between {point[variable]} and {end}")
+            raise RejectedError(
+                f"{what} is wrong",
+                f"it differs by {ball_text(difference - whole, 10)} between {point[variable]} and {end}",
+            )
         return radius(difference.real) < _WIDEST and radius(whole) < _WIDEST
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import sympy as sp
 
 from pkverify.exact.generic_model import OUTPUT, PAST, TIME, GenericModel
-from pkverify.exact.identity import divided, times
+from pkverify.exact.identity import divided
 from pkverify.exact.proof_check import Step
-from pkverify.exact.proof_table import ZERO, change, determinants, for_examples, for_outputs, from_start, single, weighted_sum
+from pkverify.exact.proof_table import ZERO, change, for_examples, for_outputs, from_start, single, weighted_sum
 
 Expr = Any
 Sides = tuple[Expr, ...]
@@ -17,7 +17,9 @@ Sides = tuple[Expr, ...]
 
 def theorem_right(m: GenericModel, c: int) -> Expr:
     """Minus the sum over examples of the integral of l'_i grad f(x) . grad f(x_i), nothing named."""
-    return -sp.Add(*(from_start(lambda s, i=i, e=e: m.loss_derivative(i, e, s) * m.kernel_formula(i, c, e, s)) for i, e in m.pairs))
+    return -sp.Add(
+        *(from_start(lambda s, i=i, e=e: m.loss_derivative(i, e, s) * m.kernel_formula(i, c, e, s)) for i, e in m.pairs)
+    )
 
 
 def gram(m: GenericModel, a: int, b: int, time: Expr) -> Expr:
@@ -85,7 +87,13 @@ def _vector(m: GenericModel) -> tuple[Expr, ...]:
 
 
 WHOLE = (
-    Step("output change is minus the summed integrals", for_outputs(change), for_outputs(theorem_right), along_flow=True, integrated=True),
+    Step(
+        "output change is minus the summed integrals",
+        for_outputs(change),
+        for_outputs(theorem_right),
+        along_flow=True,
+        integrated=True,
+    ),
 )
 
 INITIAL = (
@@ -93,8 +101,15 @@ INITIAL = (
         "at horizon 0 the sum is empty and the model is b",
         for_outputs(lambda m, c: m.query(ZERO)[c]),
         for_outputs(
-            lambda m, c: m.offset(c, ZERO)
-            - sp.Add(*(sp.Integral(m.loss_derivative(i, e, PAST) * m.tangent(i, c, e, PAST), (PAST, ZERO, ZERO)) for i, e in m.pairs))
+            lambda m, c: (
+                m.offset(c, ZERO)
+                - sp.Add(
+                    *(
+                        sp.Integral(m.loss_derivative(i, e, PAST) * m.tangent(i, c, e, PAST), (PAST, ZERO, ZERO))
+                        for i, e in m.pairs
+                    )
+                )
+            )
         ),
         unfolds="b",
     ),
@@ -104,12 +119,15 @@ DEFINITION_1 = (
     Step("tangent kernel is symmetric", gram_entries, lambda m: gram_entries(m, transposed=True)),
     Step(
         "on the diagonal it is the squared gradient",
-        for_examples(lambda m, i: gram(m, i, i, TIME)), for_examples(lambda m, i: squared_gradient(m, i, TIME)),
+        for_examples(lambda m, i: gram(m, i, i, TIME)),
+        for_examples(lambda m, i: squared_gradient(m, i, TIME)),
     ),
-)  # fmt: skip
+)
 
 DEFINITION_2 = (
-    Step("path kernel is symmetric", path_gram_entries, lambda m: path_gram_entries(m, transposed=True), integrated=True),
+    Step(
+        "path kernel is symmetric", path_gram_entries, lambda m: path_gram_entries(m, transposed=True), integrated=True
+    ),
     Step(
         "on the diagonal it is the integral of the squared gradient",
         for_examples(lambda m, i: from_start(lambda s: gram(m, i, i, s))),
@@ -121,44 +139,58 @@ DEFINITION_2 = (
 SEMIDEFINITE = (
     Step(
         "quadratic form of the tangent kernel is a sum of squares",
-        single(lambda m: quadratic_form(m, TIME)), single(lambda m: combined_gradient_squared(m, TIME)),
+        single(lambda m: quadratic_form(m, TIME)),
+        single(lambda m: combined_gradient_squared(m, TIME)),
     ),
     Step(
         "quadratic form of the path kernel is the integral of that sum of squares",
-        single(path_quadratic_form), single(lambda m: from_start(lambda s: combined_gradient_squared(m, s))),
+        single(path_quadratic_form),
+        single(lambda m: from_start(lambda s: combined_gradient_squared(m, s))),
         integrated=True,
     ),
-)  # fmt: skip
+)
 
 LOG_PROBABILITY = (
-    Step("output change is the sum of path kernels", for_outputs(change), single(sum_of_kernels), unfolds="kK", along_flow=True, integrated=True),
     Step(
-        "weighted integral is minus the path kernel",
-        for_examples(lambda m, i: m.weighted(i, 0, TIME)), for_examples(lambda m, i: -m.path_kernel(i, 0, 0, TIME)),
-        unfolds="NK", integrated=True,
+        "output change is the sum of path kernels",
+        for_outputs(change),
+        single(sum_of_kernels),
+        unfolds="kK",
+        along_flow=True,
+        integrated=True,
     ),
     Step(
-        "so every weight is 1",
-        for_examples(lambda m, i: times(-1, divided(-m.path_kernel(i, 0, 0, TIME), m.path_kernel(i, 0, 0, TIME)))),
-        for_examples(lambda m, i: sp.Integer(1)),
-        divisors=determinants,
+        "weighted integral is minus the path kernel, so that a_i = 1 serves",
+        for_examples(lambda m, i: m.weighted(i, 0, TIME)),
+        for_examples(lambda m, i: -m.path_kernel(i, 0, 0, TIME)),
+        unfolds="NK",
+        integrated=True,
     ),
-)  # fmt: skip
+)
 
 SINGLE_EXAMPLE = (
     Step(
         "output rate is -l' times tangent kernel",
         single(lambda m: sp.Derivative(m.query(TIME)[0], TIME)),
         single(lambda m: -m.loss_derivative(0, 0, TIME) * m.tangent(0, 0, 0, TIME)),
-        unfolds="gk", along_flow=True,
+        unfolds="gk",
+        along_flow=True,
     ),
     Step(
         "path kernel is the integral of dy/(-l'(y))",
-        single(lambda m: m.path_kernel(0, 0, 0, TIME)), single(time_by_output),
-        unfolds="kK", along_flow=True, integrated=True, divisors=single_slope,
+        single(lambda m: m.path_kernel(0, 0, 0, TIME)),
+        single(time_by_output),
+        unfolds="kK",
+        along_flow=True,
+        integrated=True,
+        divisors=single_slope,
     ),
     Step(
         "output change is minus the weighted integral",
-        for_outputs(change), for_outputs(weighted_sum), unfolds="kN", along_flow=True, integrated=True,
+        for_outputs(change),
+        for_outputs(weighted_sum),
+        unfolds="kN",
+        along_flow=True,
+        integrated=True,
     ),
-)  # fmt: skip
+)

@@ -2,8 +2,8 @@
 
 The undefined functions of a :class:`~pkverify.exact.generic_model.GenericModel` become polynomials with small whole
 coefficients, drawn with a fixed seed; the gradient flow becomes the power series that solves it, with rational
-coefficients; and both sides of a step are evaluated by walking their trees. No derivative is taken by SymPy here, and the
-gradient of the total loss comes from the composed polynomial, not from the chain rule that the proof uses.
+coefficients; and both sides of a step are evaluated by walking their trees. No derivative is taken by SymPy here, and
+the gradient of the total loss comes from the composed polynomial, not from the chain rule that the proof uses.
 """
 
 from __future__ import annotations
@@ -54,17 +54,21 @@ class Instance:
 
         Example:
             >>> instance = Instance.drawn(GenericModel(), 0)
-            >>> instance.courses["w1"].derivative().coefficients == tuple(-c for c in instance.courses["g1"].coefficients[:3])
+            >>> slope = instance.courses["g1"].coefficients
+            >>> instance.courses["w1"].derivative().coefficients == tuple(-c for c in slope[:3])
             True
         """
-        source = random.Random(f"{model} {seed}")  # noqa: S311: nothing secret, and the same on every machine
+        source = random.Random(f"{model} {seed}")  # noqa: S311 - nothing secret: the draw is repeatable
         functions = _functions(model, source)
         loss = _total_loss(model, functions)
         slopes = [loss.partial(j) for j in range(model.params)]
         start = [Fraction(source.choice((-1, 1, 2))) for _ in range(model.params)]
         path = [Series((value,)) for value in start]
         for _ in range(LENGTH - 1):  # each pass determines one coefficient more
-            path = [Series((w0, *_at(slope, path).scaled(Fraction(-1)).integral().coefficients[1:])) for w0, slope in zip(start, slopes, strict=True)]
+            path = [
+                Series((w0, *_at(slope, path).scaled(Fraction(-1)).integral().coefficients[1:]))
+                for w0, slope in zip(start, slopes, strict=True)
+            ]
         courses = {f"w{j + 1}": w for j, w in enumerate(path)}
         courses |= {f"g{j + 1}": _at(slope, path) for j, slope in enumerate(slopes)}
         courses |= _kernels(model, functions, path)
@@ -165,7 +169,11 @@ class _Evaluation:
         inner, (variable, order) = node.args
         if order != 1:
             raise ValueError(f"no first derivative: {node}")
-        if isinstance(inner, AppliedUndef) and inner.func.__name__ in self._instance.functions and variable in inner.args:
+        if (
+            isinstance(inner, AppliedUndef)
+            and inner.func.__name__ in self._instance.functions
+            and variable in inner.args
+        ):
             partial = self._instance.functions[inner.func.__name__].partial(inner.args.index(variable))
             return _at(partial, [self.value(argument) for argument in inner.args])
         if variable == self._variable:
@@ -219,7 +227,11 @@ def _total_loss(model: GenericModel, functions: Mapping[str, Polynomial]) -> Pol
         return functions["Phi"].at([output for outputs in examples for output in outputs], constant)
     total = constant(Fraction(0))
     for i, outputs in enumerate(examples):
-        total += outputs[0] * constant(Fraction(-1)) if model.loss == "log-probability" else functions[f"l{i + 1}"].at(outputs, constant)
+        total += (
+            outputs[0] * constant(Fraction(-1))
+            if model.loss == "log-probability"
+            else functions[f"l{i + 1}"].at(outputs, constant)
+        )
     return total
 
 
@@ -231,7 +243,9 @@ def _kernels(model: GenericModel, functions: Mapping[str, Polynomial], path: lis
     named: dict[str, Series] = {}
     for place, (i, e) in enumerate(model.pairs):
         for c in range(model.outputs):
-            products = [_at(query[c].partial(j), path) * _at(examples[i][e].partial(j), path) for j in range(model.params)]
+            products = [
+                _at(query[c].partial(j), path) * _at(examples[i][e].partial(j), path) for j in range(model.params)
+            ]
             named[model.tangent(i, c, e, TIME).func.__name__] = _sum(products)
         if model.loss == "log-probability":
             slope = Series.constant(-1, LENGTH)
@@ -243,7 +257,9 @@ def _kernels(model: GenericModel, functions: Mapping[str, Polynomial], path: lis
     for i, c in model.pairs:
         row = [named[model.tangent(i, c, e, TIME).func.__name__] for e in range(model.outputs)]
         slopes = [named[f"slope {i} {e}"] for e in range(model.outputs)]
-        named[model.weighted(i, c, TIME).func.__name__] = _sum([k * s for k, s in zip(row, slopes, strict=True)]).integral()
+        named[model.weighted(i, c, TIME).func.__name__] = _sum(
+            [k * s for k, s in zip(row, slopes, strict=True)]
+        ).integral()
         for e in range(model.outputs):
             named[model.path_kernel(i, c, e, TIME).func.__name__] = row[e].integral()
         named[model.offset(c, TIME).func.__name__] = Series.constant(_at(query[c], path).coefficients[0], LENGTH)
@@ -267,7 +283,10 @@ def _averages(model: GenericModel, i: int, named: Mapping[str, Series]) -> list[
         (p, q), (r, s) = matrix
         minus = Fraction(-1)
         whole = p * s + (q * r).scaled(minus)
-        return [(right[0] * s + (right[1] * q).scaled(minus)) / whole, (right[1] * p + (right[0] * r).scaled(minus)) / whole]
+        return [
+            (right[0] * s + (right[1] * q).scaled(minus)) / whole,
+            (right[1] * p + (right[0] * r).scaled(minus)) / whole,
+        ]
     return []
 
 

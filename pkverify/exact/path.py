@@ -18,17 +18,19 @@ from pkverify.arithmetic.ball import (
     real_part,
     sign,
     spanning,
-    to_decimal,
     working_precision,
 )
 from pkverify.exact.algebra import fraction
-from pkverify.exact.ball_evaluation import MOST_BITS, evaluate
+from pkverify.exact.ball_evaluation import evaluate
 from pkverify.exact.closed_forms.record import ClosedForm
 
 Expr = Any
 
 _MOST_PIECES = 20_000
 _MOST_STEPS = 500
+_SPAN_BITS = 128
+# A path that ends nearer to its limit than this resolves is not proved, only followed.
+_MOST_BITS_OF_THE_WAY = 1 << 12
 
 
 class Path:
@@ -57,6 +59,13 @@ class Path:
         if bits not in self._ends:
             self._ends[bits] = real(self.horizon) if self.form.is_explicit_in_time else self._solved(bits)
         return self._ends[bits]
+
+    @property
+    def span(self) -> tuple[Fraction, Fraction]:
+        """Two rationals between which the path runs, to about twenty digits."""
+        with working_precision(_SPAN_BITS):
+            ends = (fraction(self.form.start), midpoint(self.end(_SPAN_BITS)))
+        return min(ends), max(ends)
 
     def value(self, expression: Expr, bits: int) -> Ball:
         """A real expression in the progress variable, at the horizon."""
@@ -165,18 +174,19 @@ class Path:
             others: Further expressions in the progress variable that must be analytic on the way.
             bits: The precision to begin with.
         """
-        reason = "the end of the path could not be enclosed"
-        while bits <= MOST_BITS // 4:
+        reason: str | None = "the end of the path could not be enclosed"
+        while bits <= _MOST_BITS_OF_THE_WAY:
             with working_precision(bits):
                 try:
-                    low, high = endpoints(self.end(bits))
-                    return self._obstacle(low, high, [*self.form.params, *others])
+                    reason = self._obstacle(*endpoints(self.end(bits)), [*self.form.params, *others], bits)
                 except BallDomainError as error:
                     reason = str(error)
+            if reason is None:
+                return None
             bits *= 2
         return reason
 
-    def _obstacle(self, low: Fraction, high: Fraction, others: list[Expr]) -> str | None:
+    def _obstacle(self, low: Fraction, high: Fraction, others: list[Expr], bits: int) -> str | None:
         start = fraction(self.form.start)
         pieces = [(min(start, low), max(start, high))]
         for _ in range(_MOST_PIECES):
@@ -187,7 +197,7 @@ class Path:
             if failed is None:
                 continue
             middle = (left + right) / 2
-            if right - left <= (abs(left) + abs(right)) / 2**60:
+            if right - left <= (abs(left) + abs(right)) / 2 ** (bits - 16):
                 return f"{failed} near {self.form.progress} = {float(middle):.6g}"
             pieces += [(left, middle), (middle, right)]
         return "too many pieces would be needed to exclude a pole on the way"
@@ -202,4 +212,3 @@ class Path:
         except BallDomainError as error:
             return str(error)
         return None
-

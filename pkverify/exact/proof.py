@@ -13,6 +13,7 @@ from functools import cached_property
 
 import sympy as sp
 
+from pkverify.arithmetic.ball import BallDomainError
 from pkverify.exact.closed_forms.record import ClosedForm, Expr, Integrand
 from pkverify.exact.formulas import Formulas
 from pkverify.exact.identity import is_identity
@@ -146,14 +147,19 @@ class Proof:
     def split_lines(self, query: Vector, output: int) -> Iterator[Line]:
         """That the contributions are the integrals they should be, and that they add up."""
         terms, s = self.terms(query, output), self.form.progress
-        pieces = [(f"contribution {i + 1}", c, r) for i, (c, r) in enumerate(zip(terms.contributions, terms.rates, strict=True))]
+        pieces = [
+            (f"contribution {i + 1}", c, r)
+            for i, (c, r) in enumerate(zip(terms.contributions, terms.rates, strict=True))
+        ]
         pieces.append(("regularizer term", terms.regularizer, terms.regularizer_rate))
         at = f"at x = ({', '.join(map(str, query))}), output {output}"
         for name, primitive, rate in pieces:
             yield from self._antiderivative("P8", f"{name} {at}", primitive, rate)
         analytic = [terms.output, *terms.rates, *(c for c in terms.contributions if c is not None)]
         reason = self.path.why_not(analytic)
-        yield Line("P8", f"no branch cut between 0 and T {at}", Outcome.UNKNOWN if reason else Outcome.ZERO, reason or "")
+        yield Line(
+            "P8", f"no branch cut between 0 and T {at}", Outcome.UNKNOWN if reason else Outcome.ZERO, reason or ""
+        )
         if terms.residual is not None:
             yield self._line("T1", f"residual {at}", terms.residual, sp.Integer(0))
         yield self._line("T1g", f"initial output {at}", terms.output.xreplace({s: self.form.start}), terms.initial)
@@ -177,12 +183,7 @@ class Proof:
         try:
             if is_identity(left, right):
                 return Line(claim, statement, Outcome.ZERO)
-            low, high = self._range()
-            test = zero_test(left - right, {self.form.progress: (low, high)})
-        except ZeroDivisionError as error:
+            test = zero_test(left - right, {self.form.progress: self.path.span})
+        except (ZeroDivisionError, BallDomainError) as error:
             return Line(claim, statement, Outcome.UNKNOWN, str(error))
         return Line(claim, statement, test.outcome, "" if test.outcome is Outcome.ZERO else str(test))
-
-    @cached_property
-    def _ends(self):  # noqa: ANN202
-        return None

@@ -1,9 +1,9 @@
 """Judging one step of a proof: an identity between generic expressions, by two routes that share no arithmetic.
 
-The exact route decides it for undefined functions (:mod:`pkverify.exact.identity`); the second route evaluates both sides
-on concrete polynomial models (:mod:`pkverify.exact.instance`). A step is proved when the first proves it, the divisors it
-used are precisely those that it declares, and the second finds both sides equal. It is refuted by an instance where the
-sides differ. Anything else is inconclusive.
+The exact route decides it for undefined functions (:mod:`pkverify.exact.identity`); the second route evaluates both
+sides on concrete polynomial models (:mod:`pkverify.exact.instance`). A step is proved when the first proves it, the
+divisors it used are precisely those that it declares, and the second finds both sides equal. It is refuted by an
+instance where the sides differ. Anything else is inconclusive.
 """
 
 from __future__ import annotations
@@ -97,7 +97,11 @@ def judge(step: Step, models: Iterable[GenericModel]) -> Judgement:
         found = _judge_one(step, model)
         if found.verdict is not Verdict.PROVED:
             return found
-    return Judgement(Verdict.PROVED) if judged else Judgement(Verdict.INCONCLUSIVE, f"{step.name}: no model to judge it on")
+    return (
+        Judgement(Verdict.PROVED)
+        if judged
+        else Judgement(Verdict.INCONCLUSIVE, f"{step.name}: no model to judge it on")
+    )
 
 
 @lru_cache(maxsize=4096)  # a claim made of several steps meets judgements that were made for each of them
@@ -113,7 +117,10 @@ def _judge_one(step: Step, model: GenericModel) -> Judgement:
         for one, other in _comparisons(step, model, left, right):
             outcome = compare(one, other)
             if not outcome.identical:
-                return Judgement(Verdict.INCONCLUSIVE, f"{step.name}: not an identity of rational functions, and no instance was found where it fails")
+                return Judgement(
+                    Verdict.INCONCLUSIVE,
+                    f"{step.name}: not an identity of rational functions, and no instance was found where it fails",
+                )
             used |= dict.fromkeys(outcome.obligations)
     declared = [_canonical(divisor) for divisor in step.divisors(model)]
     for divisor in used:
@@ -122,7 +129,10 @@ def _judge_one(step: Step, model: GenericModel) -> Judgement:
     missing = set(declared) - {_canonical(divisor) for divisor in used}
     if missing:
         lost = min(missing, key=sp.default_sort_key)
-        return Judgement(Verdict.INCONCLUSIVE, f"{step.name}: the division by {lost} was cancelled before its condition could be asked for")
+        return Judgement(
+            Verdict.INCONCLUSIVE,
+            f"{step.name}: the division by {lost} was cancelled before its condition could be asked for",
+        )
     if not tried:
         return Judgement(Verdict.INCONCLUSIVE, f"{step.name}: no concrete instance could be evaluated")
     return Judgement(Verdict.PROVED)
@@ -134,7 +144,13 @@ def _judge_one(step: Step, model: GenericModel) -> Judgement:
 def _comparisons(step: Step, model: GenericModel, left: Expr, right: Expr) -> Iterator[tuple[Expr, Expr]]:
     """What has to be identical for the step to hold."""
     definitions = model.definitions(step.unfolds)
-    flow = dict(zip((sp.Derivative(w, TIME) for w in model.path(TIME)), (-model.loss_gradient(j, TIME) for j in range(model.params)), strict=True))
+    flow = dict(
+        zip(
+            (sp.Derivative(w, TIME) for w in model.path(TIME)),
+            (-model.loss_gradient(j, TIME) for j in range(model.params)),
+            strict=True,
+        )
+    )
     gradient = model.definitions(step.unfolds + "g") if step.integrated else definitions
 
     def prepared(side: Expr) -> Expr:
@@ -146,24 +162,19 @@ def _comparisons(step: Step, model: GenericModel, left: Expr, right: Expr) -> It
     if not step.integrated:
         yield prepared(left), prepared(right)
         return
-    rates, starts = list[Expr](), list[Expr]()
-    for side in (left, right):
-        rate, start = _rate_and_start(unfold(side, definitions))
-        rates.append(prepared(rate))
-        starts.append(start)
-    yield rates[0], rates[1]
+    rates, starts = _rates_and_starts([unfold(side, definitions) for side in (left, right)])
+    yield prepared(rates[0]), prepared(rates[1])
     yield starts[0], starts[1]
 
 
-def _rate_and_start(side: Expr) -> tuple[Expr, Expr]:
-    """The derivative in the end of the interval, and the value at 0, of an expression that contains integrals.
+def _rates_and_starts(sides: list[Expr]) -> tuple[list[Expr], list[Expr]]:
+    """The derivatives in the end of the interval, and the values at 0, of expressions that contain integrals.
 
     An integral from a fixed time is the function that is 0 at that time and whose derivative is the integrand (this is
-    where the integrand's continuity is used, hypothesis H0).
+    where the integrand's continuity is used, hypothesis H0). Both sides share the names of their integrals.
     """
-    integrals = sorted(side.atoms(sp.Integral), key=sp.default_sort_key)
+    integrals = sorted(sp.Tuple(*sides).atoms(sp.Integral), key=sp.default_sort_key)
     names = {integral: sp.Function(f"J{k}")(TIME) for k, integral in enumerate(integrals)}
-    named = _replaced(side, names)
     rates, starts = dict[Expr, Expr](), dict[Expr, Expr]()
     for integral, name in names.items():
         integrand, (variable, lower, upper) = integral.args
@@ -171,7 +182,11 @@ def _rate_and_start(side: Expr) -> tuple[Expr, Expr]:
         if lower.has(TIME) or integrand.has(TIME) or upper.xreplace({TIME: sp.Integer(0)}) != lower:
             raise ValueError(f"not an integral from time 0: {integral}")
         starts[name] = sp.Integer(0)
-    return _replaced(sp.diff(named, TIME), rates), _replaced(named, starts).xreplace({TIME: sp.Integer(0)})
+    named = [_replaced(side, names) for side in sides]
+    return (
+        [_replaced(sp.diff(side, TIME), rates) for side in named],
+        [_replaced(side, starts).xreplace({TIME: sp.Integer(0)}) for side in named],
+    )
 
 
 def _settled(side: Expr) -> Expr:
@@ -213,11 +228,17 @@ def _difference(sides: list[tuple[Expr, Expr]], model: GenericModel) -> tuple[st
             values = [(instance.value(left), instance.value(right)) for left, right in sides]
         except ZeroDivisionError:
             continue  # an unlucky draw: a divisor of the step vanishes
+        if not all(len(left) and len(right) for left, right in values):
+            continue  # divisions have used up all coefficients: nothing is left to compare
         for place, (left, right) in enumerate(values):
             for power, (a, b) in enumerate(zip(left.coefficients, right.coefficients, strict=False)):
                 if a != b:
                     component = f" (component {place + 1})" if len(sides) > 1 else ""
-                    return f"with {instance.text()}, the coefficient of t^{power} is {a} on the left and {b} on the right{component}", tried
+                    return (
+                        f"with {instance.text()}, the coefficient of t^{power} is {a} on the left "
+                        f"and {b} on the right{component}",
+                        tried,
+                    )
         tried += 1
         if tried == _WANTED_INSTANCES:
             break
@@ -230,7 +251,7 @@ def _drawn(model: GenericModel, seed: int) -> Instance:
 
 
 def _undeclared(step: Step, sides: list[tuple[Expr, Expr]], divisor: Expr) -> Judgement:
-    """A step that divides by what nothing says is not zero: look for values where one side exists and the other does not."""
+    """A step divides by what nothing keeps from zero: look for values where one side exists and the other does not."""
     reason = f"{step.name}: it divides by {divisor}, which no hypothesis keeps from zero"
     for left, right in sides:
         atoms = sorted(sp.Tuple(left, right).atoms(AppliedUndef, sp.Symbol) - {TIME}, key=sp.default_sort_key)
@@ -243,15 +264,18 @@ def _undeclared(step: Step, sides: list[tuple[Expr, Expr]], divisor: Expr) -> Ju
             if (one is None) != (other is None):
                 given = ", ".join(f"{atom} = {value}" for atom, value in table.items())
                 return Judgement(
-                    Verdict.REFUTED, reason,
-                    f"{step.name}: with {given}, one side is {one if one is not None else other} and the other divides by zero",
-                )  # fmt: skip
+                    Verdict.REFUTED,
+                    reason,
+                    f"{step.name}: with {given}, one side is {one if one is not None else other} "
+                    f"and the other divides by zero",
+                )
     return Judgement(Verdict.INCONCLUSIVE, reason)
 
 
 def _number(side: Expr, table: dict[Expr, Expr]) -> Expr | None:
     """A side with numbers for its atoms; None where it divides by zero."""
     try:
-        return normal_form(_replaced(side, table)).numerator
+        form = normal_form(_replaced(side, table))
+        return form.numerator / form.denominator
     except ZeroDivisionError:
         return None

@@ -1,11 +1,11 @@
 r"""The proof of Theorem 1, step by step, for a model and a loss about which nothing is known.
 
-``prove("P6")`` decides one claim and returns its evidence; ``PROOFS`` lists the claims; ``derivation()`` gives the twelve
-steps with their formulas. What *proved* rests on:
+``prove("P6")`` decides one claim and returns its evidence; ``PROOFS`` lists the claims; ``derivation()`` gives the
+twelve steps with their formulas. What *proved* rests on:
 
-* the hypotheses listed with the evidence are assumed, not checked: a theorem about all models has nothing to check them on;
+* the hypotheses listed with the evidence are assumed, not checked: a theorem about all models has no model to check;
 * the step is decided for undefined functions, of d parameters on m examples, for each of the listed small sizes; every
-  step treats the terms of its sums alike, so the sizes stand for all, but no induction over d and m is carried out here;
+  step treats the terms of its sums alike, so the sizes stand for all, but there is no induction over d and m here;
 * derivatives of undefined functions are taken by SymPy, and a second route that takes none by SymPy agrees on concrete
   polynomial models, exactly.
 """
@@ -28,7 +28,7 @@ from pkverify.exact.proof_check import Step, judge
 SCALAR = tuple(GenericModel(d, m) for d, m in sorted(product((1, 2, 3), repeat=2), key=sum))
 VECTOR = tuple(GenericModel(d, m, c) for d, m, c in ((1, 1, 2), (1, 2, 2), (2, 1, 2), (2, 2, 2), (3, 1, 2), (2, 1, 3)))
 # With fewer parameters than outputs the matrix of the path kernel starts out singular in every instance.
-VECTOR_AVERAGES = tuple(GenericModel(d, m, 2) for d, m in ((2, 1), (2, 2), (3, 1)))
+AVERAGED = (*SCALAR, *(GenericModel(d, m, 2) for d, m in ((2, 1), (2, 2), (3, 1))))
 JOINT = tuple(GenericModel(d, m, loss="joint") for d, m in ((1, 1), (1, 2), (2, 2), (3, 2), (2, 3)))
 JOINT_VECTOR = (GenericModel(2, 2, 2, loss="joint"),)
 LOG_PROBABILITY = tuple(GenericModel(d, m, loss="log-probability") for d, m in ((1, 1), (2, 2), (3, 3)))
@@ -104,7 +104,11 @@ def prove(claim_id: str) -> Evidence:
         ('proved', ['H0', 'H3'])
     """
     if claim_id not in PROOFS:
-        raise InputError(f"no proof of {claim_id!r} from generic functions", f"there are proofs of {', '.join(PROOFS)}", "ask for one of these")
+        raise InputError(
+            f"no proof of {claim_id!r} from generic functions",
+            f"there are proofs of {', '.join(PROOFS)}",
+            "ask for one of these",
+        )
     return PROOFS[claim_id]()
 
 
@@ -120,13 +124,18 @@ def derivation(evidence: Mapping[str, Evidence] | None = None) -> tuple[Derivati
     known = evidence or {}
     found = {claim: known[claim] if claim in known else prove(claim) for claim in STEP_IDS}
     return tuple(
-        DerivationStep(claim, TABLE[claim].text, TABLE[claim].latex, item.verdict, item.message) for claim, item in found.items()
+        DerivationStep(claim, TABLE[claim].text, TABLE[claim].latex, item.verdict, item.message)
+        for claim, item in found.items()
     )
 
 
 def _scope(proof: Proof) -> str:
     models = {model for _, models in proof.parts for model in models}
-    sizes = f"{len(models)} sizes up to d = {max(m.params for m in models)}, m = {max(m.examples for m in models)}" if models else "no size"
+    sizes = (
+        f"{len(models)} sizes up to d = {max(m.params for m in models)}, m = {max(m.examples for m in models)}"
+        if models
+        else "no size"
+    )
     said = f"identity of generic functions, {sizes}; confirmed exactly on concrete polynomial models"
     return f"{said}. {proof.rests_on}" if proof.rests_on else said
 
@@ -135,109 +144,191 @@ _SHORT_P9 = r"\Bigl(\frac{\int_0^T K^g_t(x,x_i)\,L'_i\,dt}{\int_0^T K^g_t(x,x_i)
 _CORE = (table.P3, table.P4, table.P5, table.P6, table.P7, table.P8, corollaries.WHOLE)
 _RATIO = (table.P9, table.P10_NAME, table.P11, table.P12)
 _EULER = (
-    "Euler's argument joins them: with H1 each step adds at most eps^2 M/2, the bounds add up to eps M/(2 Lam) (exp(Lam T) - 1), "
-    "and that tends to 0 with floor(T/eps) steps (H5)"
+    "Euler's argument joins them: with H1 each step adds at most eps^2 M/2, the bounds add up to "
+    "eps M/(2 Lam) (exp(Lam T) - 1), and that tends to 0 with floor(T/eps) steps (H5)"
 )
 _THEOREM = r"f_{w(T)}(x) = f_{w(0)}(x) - \sum_i \int_0^T L'_i\,K^g_t(x,x_i)\,dt"
 
 
-def _on(models: tuple[GenericModel, ...], *groups: tuple[Step, ...]) -> tuple[tuple[tuple[Step, ...], tuple[GenericModel, ...]], ...]:
+def _on(
+    models: tuple[GenericModel, ...], *groups: tuple[Step, ...]
+) -> tuple[tuple[tuple[Step, ...], tuple[GenericModel, ...]], ...]:
     return tuple((group, models) for group in groups)
 
 
+# Only the first row speaks of the model; the others are about numbers.
+_EULER_STEPS = (*_on(SCALAR, table.P2[:1]), *_on(SCALAR[:1], table.P2[1:]))
+
 _PROOFS = (
-    Proof("P1", _on(SCALAR, table.P1), (), "(w_{s+1} - w_s)/eps = -grad L(w_s)", r"\frac{w_{s+1}-w_s}{\epsilon} = -\nabla_w L(w_s)"),
     Proof(
-        "P2", _on(SCALAR, table.P2), ("H1", "H2", "H5"),
-        "eps -> 0: dw/dt = -grad L(w(t))", r"\epsilon \to 0:\quad \frac{dw}{dt} = -\nabla_w L(w(t))", _EULER,
-    ),
-    Proof("P3", _on(SCALAR, table.P3), ("H0", "H2"), "dy/dt = sum_j dy/dw_j dw_j/dt", r"\frac{dy}{dt} = \sum_j \frac{\partial y}{\partial w_j}\frac{dw_j}{dt}"),
-    Proof(
-        "P4", _on(SCALAR, table.P4), ("H2",),
-        "dy/dt = sum_j dy/dw_j (-dL/dw_j)", r"\frac{dy}{dt} = \sum_j \frac{\partial y}{\partial w_j}\Bigl(-\frac{\partial L}{\partial w_j}\Bigr)",
+        "P1",
+        _on(SCALAR, table.P1),
+        (),
+        "(w_{s+1} - w_s)/eps = -grad L(w_s)",
+        r"\frac{w_{s+1}-w_s}{\epsilon} = -\nabla_w L(w_s)",
     ),
     Proof(
-        "P5", _on(SCALAR, table.P5), ("H0",),
+        "P2",
+        _EULER_STEPS,
+        ("H1", "H2", "H5"),
+        "eps -> 0: dw/dt = -grad L(w(t))",
+        r"\epsilon \to 0:\quad \frac{dw}{dt} = -\nabla_w L(w(t))",
+        _EULER,
+    ),
+    Proof(
+        "P3",
+        _on(SCALAR, table.P3),
+        ("H0", "H2"),
+        "dy/dt = sum_j dy/dw_j dw_j/dt",
+        r"\frac{dy}{dt} = \sum_j \frac{\partial y}{\partial w_j}\frac{dw_j}{dt}",
+    ),
+    Proof(
+        "P4",
+        _on(SCALAR, table.P4),
+        ("H2",),
+        "dy/dt = sum_j dy/dw_j (-dL/dw_j)",
+        r"\frac{dy}{dt} = \sum_j \frac{\partial y}{\partial w_j}\Bigl(-\frac{\partial L}{\partial w_j}\Bigr)",
+    ),
+    Proof(
+        "P5",
+        _on(SCALAR, table.P5),
+        ("H0",),
         "dy/dt = sum_j dy/dw_j (-sum_i L'_i dy_i/dw_j)",
-        r"\frac{dy}{dt} = \sum_j \frac{\partial y}{\partial w_j}\Bigl(-\sum_i L'_i \frac{\partial y_i}{\partial w_j}\Bigr)",
+        r"\frac{dy}{dt} = \sum_j \frac{\partial y}{\partial w_j}"
+        r"\Bigl(-\sum_i L'_i \frac{\partial y_i}{\partial w_j}\Bigr)",
     ),
     Proof(
-        "P6", _on(SCALAR, table.P6), (),
+        "P6",
+        _on(SCALAR, table.P6),
+        (),
         "dy/dt = -sum_i L'_i sum_j dy/dw_j dy_i/dw_j",
         r"\frac{dy}{dt} = -\sum_i L'_i \sum_j \frac{\partial y}{\partial w_j}\frac{\partial y_i}{\partial w_j}",
     ),
-    Proof("P7", _on(SCALAR, table.P7), (), "dy/dt = -sum_i L'_i Kg_t(x, x_i)", r"\frac{dy}{dt} = -\sum_i L'_i\,K^g_t(x,x_i)"),
     Proof(
-        "P8", _on(SCALAR, table.P8), ("H0", "H2"),
-        "y_T = y_0 - int_0^T sum_i L'_i Kg_t(x, x_i) dt", r"y_T = y_0 - \int_0^T \sum_i L'_i\,K^g_t(x,x_i)\,dt",
+        "P7",
+        _on(SCALAR, table.P7),
+        (),
+        "dy/dt = -sum_i L'_i Kg_t(x, x_i)",
+        r"\frac{dy}{dt} = -\sum_i L'_i\,K^g_t(x,x_i)",
+    ),
+    Proof(
+        "P8",
+        _on(SCALAR, table.P8),
+        ("H0", "H2"),
+        "y_T = y_0 - int_0^T sum_i L'_i Kg_t(x, x_i) dt",
+        r"y_T = y_0 - \int_0^T \sum_i L'_i\,K^g_t(x,x_i)\,dt",
         "The fundamental theorem: equal at T = 0, and equal derivatives in T",
     ),
     Proof(
-        "P9", _on(SCALAR, table.P9), ("H0", "H3"),
+        "P9",
+        _on(AVERAGED, table.P9),
+        ("H0", "H3"),
         "y_T = y_0 - sum_i (N_i / K_i) K_i, with N_i = int_0^T L'_i Kg_t dt, K_i = int_0^T Kg_t dt",
         rf"y_T = y_0 - \sum_i {_SHORT_P9} \int_0^T K^g_t(x,x_i)\,dt",
-        "It divides by K_i: H3 is used. Without it the step fails: f = 5w - 9w^2/2 at the query, f_1 = w, l_1(y) = -log(1 + y), "
-        "w(0) = 0, T = 3/2 give K_1 = 0 while y_T - y_0 = 1/2",
+        "It divides by K_i: H3 is used. Without it the step fails: f = 5w - 9w^2/2 at the query, f_1 = w, "
+        "l_1(y) = -log(1 + y), w(0) = 0, T = 3/2 give K_1 = 0 while y_T - y_0 = 1/2",
     ),
     Proof(
-        "P10", _on(SCALAR, table.P10_NAME, table.P10_BOUNDS), ("H0", "H3", "H4"),
+        "P10",
+        (*_on(AVERAGED, table.P10_NAME), *_on(SCALAR, table.P10_BOUNDS)),
+        ("H0", "H3", "H4"),
         "y_T = y_0 - sum_i A_i K_i, with A_i = N_i / K_i between the least and the greatest L'_i",
         rf"y_T = y_0 - \sum_i \overline{{L'_i}} \int_0^T K^g_t(x,x_i)\,dt, \quad \overline{{L'_i}} = {_SHORT_P9}",
         "That an integral keeps the sign of its integrand, and is smaller or greater with it, is used for the bounds",
     ),
     Proof(
-        "P11", _on(SCALAR, table.P11), ("H3",),
-        "y_T = y_0 - sum_i A_i K(x, x_i)", r"y_T = y_0 - \sum_i \overline{L'_i}\,K^p(x,x_i)",
+        "P11",
+        _on(AVERAGED, table.P11),
+        ("H3",),
+        "y_T = y_0 - sum_i A_i K(x, x_i)",
+        r"y_T = y_0 - \sum_i \overline{L'_i}\,K^p(x,x_i)",
     ),
-    Proof("P12", _on(SCALAR, table.P12), ("H3",), "y_T = sum_i a_i K(x, x_i) + b", r"y_T = \sum_i a_i\,K(x,x_i) + b,\quad a_i = -\overline{L'_i},\; b = y_0"),
+    Proof(
+        "P12",
+        _on(AVERAGED, table.P12),
+        ("H3",),
+        "y_T = sum_i a_i K(x, x_i) + b",
+        r"y_T = \sum_i a_i\,K(x,x_i) + b,\quad a_i = -\overline{L'_i},\; b = y_0",
+    ),
     Proof("T1", _on(SCALAR, *_CORE), ("H0", "H2"), "y_T = y_0 - sum_i int_0^T L'_i Kg_t dt", _THEOREM),
     Proof(
-        "T1a", _on(SCALAR, *_CORE, *_RATIO), ("H0", "H2", "H3"), "y_T = sum_i a_i K(x, x_i) + b", r"f_{w(T)}(x) = \sum_i a_i(x)\,K(x,x_i) + b(x)",
+        "T1a",
+        _on(SCALAR, *_CORE, *_RATIO),
+        ("H0", "H2", "H3"),
+        "y_T = sum_i a_i K(x, x_i) + b",
+        r"f_{w(T)}(x) = \sum_i a_i(x)\,K(x,x_i) + b(x)",
     ),
     Proof(
-        "T1b", _on(SCALAR, table.P2), ("H1", "H2", "H5"),
-        "lim_{eps -> 0} y_GD = y_T", r"\lim_{\epsilon\to0} f_{w_{\lfloor T/\epsilon\rfloor}}(x) = f_{w(T)}(x)", f"{_EULER}; f is continuous",
+        "T1b",
+        _EULER_STEPS,
+        ("H1", "H2", "H5"),
+        "lim_{eps -> 0} y_GD = y_T",
+        r"\lim_{\epsilon\to0} f_{w_{\lfloor T/\epsilon\rfloor}}(x) = f_{w(T)}(x)",
+        f"{_EULER}; f is continuous",
     ),
     Proof(
-        "T1c", _on(SCALAR, table.P10_BOUNDS), ("H0", "H3", "H4"), "min_t (-L'_i) <= a_i <= max_t (-L'_i)", r"\min_t(-L'_i) \le a_i \le \max_t(-L'_i)",
+        "T1c",
+        _on(SCALAR, table.P10_BOUNDS),
+        ("H0", "H3", "H4"),
+        "min_t (-L'_i) <= a_i <= max_t (-L'_i)",
+        r"\min_t(-L'_i) \le a_i \le \max_t(-L'_i)",
         "That an integral keeps the sign of its integrand is used",
     ),
     Proof("T1g", _on(SCALAR, corollaries.INITIAL), (), "b = y_0(x), the model at horizon 0", r"b(x) = f_{w(0)}(x)"),
     Proof(
-        "T1i", (*_on(JOINT, *_CORE), *_on(JOINT_VECTOR, *_CORE)), ("H0", "H2"),
+        "T1i",
+        (*_on(JOINT, *_CORE), *_on(JOINT_VECTOR, *_CORE)),
+        ("H0", "H2"),
         "T1 for a loss Phi(y_1, ..., y_m), with L'_i = dPhi/dy_i",
         _THEOREM + r",\quad L'_i = \frac{\partial \Phi}{\partial y_i}(y_1,\dots,y_m)",
     ),
     Proof(
-        "T1k", (*_on(VECTOR, *_CORE), *_on(VECTOR_AVERAGES, *_RATIO)), ("H0", "H2", "H3"),
+        "T1k",
+        _on(VECTOR, *_CORE),
+        ("H0", "H2"),
         "T1 for vector outputs: y_T = y_0 - sum_i int_0^T J(x) J(x_i)^T L'_i dt",
         r"f_{w(T)}(x) = f_{w(0)}(x) - \sum_i \int_0^T J_t(x)\,J_t(x_i)^\top \nabla l_i\,dt",
-        "The ratio form, decided for two outputs, multiplies by the inverse of int J(x) J(x_i)^T dt; H3 says that its determinant is not zero",
+        "The ratio form for vectors is part of P9 to P12: it multiplies by the inverse of int J(x) J(x_i)^T dt",
     ),
     Proof(
-        "D6b", _on(SCALAR, corollaries.SEMIDEFINITE), ("H0", "H2"),
-        "v^T K v = int_0^T |sum_i v_i grad f(x_i)|^2 dt >= 0", r"v^\top K v = \int_0^T \Bigl|\sum_i v_i \nabla f_{w(t)}(x_i)\Bigr|^2 dt \ge 0",
+        "D6b",
+        _on(SCALAR, corollaries.SEMIDEFINITE),
+        ("H0", "H2"),
+        "v^T K v = int_0^T |sum_i v_i grad f(x_i)|^2 dt >= 0",
+        r"v^\top K v = \int_0^T \Bigl|\sum_i v_i \nabla f_{w(t)}(x_i)\Bigr|^2 dt \ge 0",
         "Semidefinite: strict positivity is another statement",
     ),
     Proof(
-        "D7", _on(SCALAR, corollaries.DEFINITION_1), ("H0",),
-        "Kg(x, x') = Kg(x', x), Kg(x, x) = |grad f(x)|^2", r"K^g(x,x') = K^g(x',x),\quad K^g(x,x) = |\nabla f(x)|^2",
+        "D7",
+        _on(SCALAR, corollaries.DEFINITION_1),
+        ("H0",),
+        "Kg(x, x') = Kg(x', x), Kg(x, x) = |grad f(x)|^2",
+        r"K^g(x,x') = K^g(x',x),\quad K^g(x,x) = |\nabla f(x)|^2",
     ),
     Proof(
-        "D8", _on(SCALAR, corollaries.DEFINITION_2), ("H0", "H2"),
-        "K(x, x') = K(x', x), K(x, x) = int_0^T |grad f(x)|^2 dt", r"K(x,x') = K(x',x),\quad K(x,x) = \int_0^T |\nabla f_{w(t)}(x)|^2\,dt",
+        "D8",
+        _on(SCALAR, corollaries.DEFINITION_2),
+        ("H0", "H2"),
+        "K(x, x') = K(x', x), K(x, x) = int_0^T |grad f(x)|^2 dt",
+        r"K(x,x') = K(x',x),\quad K(x,x) = \int_0^T |\nabla f_{w(t)}(x)|^2\,dt",
     ),
     Proof(
-        "R3d", _on(LOG_PROBABILITY, *_CORE, corollaries.LOG_PROBABILITY), ("H0", "H2", "H3"),
-        "y = log p: log p_T(x) = log p_0(x) + sum_i K(x, x_i), all a_i = 1", r"\log p_T(x) = \log p_0(x) + \sum_i K(x,x_i)",
-        "H3 is used only to call the factor 1 the quotient N_i / K_i; the expansion itself needs no division",
+        "R3d",
+        _on(LOG_PROBABILITY, *_CORE, corollaries.LOG_PROBABILITY),
+        ("H0", "H2"),
+        "y = log p: log p_T(x) = log p_0(x) + sum_i K(x, x_i), all a_i = 1",
+        r"\log p_T(x) = \log p_0(x) + \sum_i K(x,x_i)",
+        "No kernel is divided by: N_i = -K_i, so that a_i = 1 serves even where K_i = 0",
     ),
     Proof(
-        "SE", _on(SINGLE_EXAMPLE, corollaries.SINGLE_EXAMPLE), ("H0", "H1", "H2"),
-        "one example, x = x_1: K = int_{y_0}^{y_T} dy/(-l'(y))", r"K(x_1,x_1) = \int_{y_0}^{y_T} \frac{dy}{-l'(y)},\quad a_1 = \frac{y_T-y_0}{K(x_1,x_1)}",
+        "SE",
+        _on(SINGLE_EXAMPLE, corollaries.SINGLE_EXAMPLE),
+        ("H0", "H1", "H2"),
+        "one example, x = x_1: K = int_{y_0}^{y_T} dy/(-l'(y))",
+        r"K(x_1,x_1) = \int_{y_0}^{y_T} \frac{dy}{-l'(y)},\quad a_1 = \frac{y_T-y_0}{K(x_1,x_1)}",
         "It divides by l'(y): where that is not zero at the start, H1 keeps it from zero at every finite time",
     ),
-)  # fmt: skip
+)
 
 TABLE: Mapping[str, Proof] = {proof.claim: proof for proof in _PROOFS}
 PROOFS: dict[str, Callable[[], Evidence]] = {proof.claim: partial(run_proof, proof) for proof in _PROOFS}

@@ -50,7 +50,9 @@ class ZeroTest:
         return f"{self.outcome.value}: {self.value}{' at ' + point if point else ''}"
 
 
-def zero_test(expression: Expr, ranges: Mapping[Expr, Range], *, seed: int = 0, bits: int = _BITS, points: int = _POINTS) -> ZeroTest:
+def zero_test(
+    expression: Expr, ranges: Mapping[Expr, Range], *, seed: int = 0, bits: int = _BITS, points: int = _POINTS
+) -> ZeroTest:
     """Decide whether an expression is identically zero, as far as that can be decided.
 
     Args:
@@ -87,7 +89,9 @@ def zero_test(expression: Expr, ranges: Mapping[Expr, Range], *, seed: int = 0, 
                 seen = str(error)
                 continue
             if excludes_zero(value):
-                return ZeroTest(Outcome.NONZERO, {str(symbol): number for symbol, number in point.items()}, ball_text(value))
+                return ZeroTest(
+                    Outcome.NONZERO, {str(symbol): number for symbol, number in point.items()}, ball_text(value)
+                )
             seen = ball_text(value)
     return ZeroTest(Outcome.UNKNOWN, value=seen)
 
@@ -103,6 +107,9 @@ def random_points(ranges: Mapping[Expr, Range], count: int, seed: int) -> list[d
     """
     generator = random.Random(seed)  # noqa: S311 - points, not secrets
     return [
-        {symbol: low + (high - low) * Fraction(generator.randint(1, 9999), 10_000) for symbol, (low, high) in ranges.items()}
+        {
+            symbol: low + (high - low) * Fraction(generator.randint(1, 9999), 10_000)
+            for symbol, (low, high) in ranges.items()
+        }
         for _ in range(count)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import ceil, log2
+from math import ceil, floor, log2
 
 from pkverify.arithmetic.fixed_point import DomainError, FixedPoint
 from pkverify.errors import FlowError, InputError
@@ -18,8 +18,10 @@ MAX_STEPS = 20_000
 COLLAPSE = Fraction(1, 10**9)
 _RUN = 12
 _MAX_LOG2 = 4000  # parameters beyond 2**4000 are taken for a blow-up
-_SAFETY = 0.95
-_GROWTH = 2.0
+_SAFETY = Fraction(19, 20)
+_GROWTH = Fraction(5, 4)
+_FIRST_ORDER = 10
+_RESCALE = Fraction(1, 2)
 _NOISE_BITS = 10  # coefficients of so few bits are rounding noise, and say nothing of the step
 
 
@@ -109,27 +111,30 @@ class _Integration:
         while self.time < self.horizon:
             self._check_budget()
             self._expand(step)
-            usable = self._usable_part()
-            part = min(Fraction(1), Fraction(round(usable * 2**20), 2**20), (self.horizon - self.time) / step)
+            usable = self._usable_part(self.tolerance)
+            if usable < _RESCALE or (usable > _GROWTH and not self.lengths and step < self.horizon):
+                # Powers of a small part would lose their digits; a first step may as well be as long as it can be.
+                step = _rounded(min(step * usable, self.horizon))
+                continue
+            part = min(Fraction(1), usable, (self.horizon - self.time) / step)
             part = self._split_at_kink(part, step)
             self._accept(part, step)
-            step *= Fraction(round(min(usable * _SAFETY, _GROWTH) * 2**20), 2**20)
-            step = Fraction(round(step * 2 ** (30 - _log2(step))), 1) * Fraction(2) ** (_log2(step) - 30)
+            step = _rounded(step * min(usable * _SAFETY, _GROWTH))
         self.path.final = tuple(self.state)
         return self.path
 
     def _first_step(self) -> Fraction:
         """A step from the growth of the first coefficients; only its order of magnitude matters."""
-        step, low_order, order = self.horizon, 10, self.order
-        self.order = low_order
+        step, order = _rounded(self.horizon), self.order
+        self.order = _FIRST_ORDER
         self._expand(step)
-        usable = self._usable_part(self.tolerance * low_order / order)
+        usable = self._usable_part(self.tolerance * _FIRST_ORDER / order)
         self.order = order
-        return step * Fraction(min(usable, 1.0)).limit_denominator(2**40) if usable > 2**-40 else step * Fraction(1, 2**40)
+        return _rounded(step * min(usable, 1))
 
     def _expand(self, step: Fraction) -> None:
         try:
-            self.system.expand(self.state, self.numbers.number(step), self.order, self.branches)
+            self.system.expand(self.state, step, self.order, self.branches)
         except KinkError as error:
             name = self._kink_name(error.node)
             raise FlowError(
@@ -155,18 +160,20 @@ class _Integration:
             "change [flow] initial or the data",
         ) from None
 
-    def _usable_part(self, tolerance: float | None = None) -> float:
-        """The part of the scaled step for which the last coefficients stay below the tolerance."""
-        tolerance = self.tolerance if tolerance is None else tolerance
+    def _usable_part(self, tolerance: float) -> Fraction:
+        """The part of the scaled step for which the last coefficients stay below 2**tolerance."""
         bits = self.numbers.bits
-        size = max(0, max(abs(v).bit_length() for v in self.state) - bits)
-        usable = []
-        for lists, shift, margin in ((self.system.params, 0, 0.0), (self.bases, -1, log2(self.order))):
-            for k in range(self.order + shift - 3, self.order + shift + 1):
-                largest = max((abs(series[k]).bit_length() for series in lists), default=0)
-                if largest > _NOISE_BITS:
-                    usable.append((tolerance + size - margin - (largest - bits)) / k)
-        return 2.0 ** max(min(usable, default=8.0), -60.0)
+        usable: list[float] = []
+        # A base enters through products with others and a sum over the order, hence the margin.
+        for lists, last, margin in ((self.system.params, self.order, 0.0), (self.bases, self.order - 1, log2(self.order))):
+            for series in lists:
+                size = max(0, max(abs(series[0]), abs(series[1])).bit_length() - bits)
+                for k in range(last - 3, last + 1):
+                    length = abs(series[k]).bit_length()
+                    if length > _NOISE_BITS + size:
+                        usable.append((tolerance + size - margin - (length - bits)) / k)
+        exponent = min(usable, default=8.0)
+        return Fraction(int(2.0 ** (exponent % 1 + 20))) * Fraction(2) ** (floor(exponent) - 20)
 
     def _check_budget(self) -> None:
         if max(abs(v).bit_length() for v in self.state) > self.numbers.bits + _MAX_LOG2:
@@ -216,11 +223,11 @@ class _Integration:
 
     def _accept(self, part: Fraction, step: Fraction) -> None:
         numbers, tau = self.numbers, self.numbers.number(part)
-        weights, power = list[int](), (numbers.number(step) * tau) >> numbers.bits
+        weights, power = list[int](), tau
         for k in range(1, self.order + 1):
             weights.append(power // k)
             power = (power * tau) >> numbers.bits
-        for pair, value in self.system.integrals(weights).items():
+        for pair, value in self.system.integrals(weights, step).items():
             self.path.integrals[pair] = self.path.integrals.get(pair, numbers.zero) + value
         length = part * step
         self.path.segments.append(Segment(self.time, length, step, tuple(tuple(s) for s in self.system.params)))
@@ -232,7 +239,7 @@ class _Integration:
 
     def _check_crossings(self) -> None:
         """After a kink every argument must move on to its new side: else the flow slides, turns back or is not unique."""
-        self.system.expand(self.state, self.numbers.number(self.lengths[-1]), 3, self.branches)
+        self.system.expand(self.state, _rounded(self.lengths[-1]), 3, self.branches)
         for number, sides in self.branches.items():
             for argument, side in sides.items():
                 series = self.system.rows[number].expansion.series[argument]
@@ -255,5 +262,7 @@ class _Integration:
         return "relu"
 
 
-def _log2(value: Fraction) -> int:
-    return value.numerator.bit_length() - value.denominator.bit_length()
+def _rounded(value: Fraction) -> Fraction:
+    """A positive number with a 30-bit mantissa and a power of two: exact, and cheap to multiply by."""
+    exponent = value.numerator.bit_length() - value.denominator.bit_length() - 30
+    return Fraction(max(1, round(value / Fraction(2) ** exponent))) * Fraction(2) ** exponent

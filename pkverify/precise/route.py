@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from math import log10
+from math import inf
 
 from pkverify.arithmetic.fixed_point import DomainError, FixedPoint
 from pkverify.decomposition import Decomposition
@@ -21,12 +21,12 @@ from pkverify.precise.flow import integrate, working_bits
 from pkverify.precise.solution import Solution, read_solution
 from pkverify.precise.system import AugmentedSystem
 from pkverify.problem import Problem, Vector
-from pkverify.rational import decimal_text
+from pkverify.rational import decimal_text, log10_of
 
 MIN_DIGITS, MAX_DIGITS = 5, 1000
 _PILOT_DIGITS = 10
 _GUARD_DIGITS = 4  # the first main run is this much finer than what is asked for
-_MARGIN = 8  # the estimate is this many times what the pilot suggests
+_MARGIN = 1.0  # the estimate is this many powers of ten above what the pilot suggests
 _MAX_RUNS = 5
 _SEPARATION = 4  # a path kernel below this many error estimates is not separated from 0
 _WEIGHT_DIGITS = 20
@@ -65,18 +65,18 @@ def solve_precise(problem: Problem, digits: int, queries: Sequence[Vector] | Non
     coarse_digits = float(_PILOT_DIGITS)
     coarse = _solve_once(problem, compiled, queries, coarse_digits, digits)
     fine_digits = float(digits + _GUARD_DIGITS)
+    missing = 0.0
     for _ in range(_MAX_RUNS):
         fine = _solve_once(problem, compiled, queries, fine_digits, digits)
-        amplification = _distance(coarse, fine) * 10.0**coarse_digits
-        estimate = _MARGIN * max(amplification, 1.0) * 10.0**-fine_digits
-        fine = replace(fine, error_estimate=estimate)
-        missing = max(log10(estimate) - (1 - digits), _digits_missing_for_weights(fine))
+        amplification = log10_of(_distance(coarse, fine)) + coarse_digits
+        fine = replace(fine, log10_error=_MARGIN + max(amplification, 0.0) - fine_digits)
+        missing = max(fine.log10_error - (1 - digits), _digits_missing_for_weights(fine))
         if missing <= 0:
             return fine
         coarse, coarse_digits = fine, fine_digits
         fine_digits += max(missing, 3.0) + 2
     raise UntreatableError(
-        f"{digits} digits were not reached: the error estimate stays at {fine.error_estimate:.1e}",  # pyright: ignore[reportPossiblyUnboundVariable]
+        f"{digits} digits were not reached: about {missing:.0f} are missing after {_MAX_RUNS} runs",
         "the flow amplifies errors too strongly", "ask for fewer digits or a shorter horizon",
     )  # fmt: skip
 
@@ -121,10 +121,10 @@ def _solve_once(problem: Problem, compiled: ProblemGraph, queries: Sequence[Vect
     )
 
 
-def _distance(coarse: Solution, fine: Solution) -> float:
+def _distance(coarse: Solution, fine: Solution) -> Fraction:
     """The largest difference between two solutions, relative to max(1, |value|)."""
     pairs = zip(coarse.numbers(), fine.numbers(), strict=True)
-    return max((_float(abs(a - b) / max(1, abs(b))) for a, b in pairs), default=0.0)
+    return max(abs(a - b) / max(Fraction(1), abs(b)) for a, b in pairs)
 
 
 def _digits_missing_for_weights(solution: Solution) -> float:
@@ -133,16 +133,17 @@ def _digits_missing_for_weights(solution: Solution) -> float:
     A path kernel within the error estimate of 0 (and not 0 exactly) asks for more digits, too, up to
     ``_WEIGHT_DIGITS`` more than the run was asked for: after that its weight is reported absent.
     """
-    missing, error, goal = 0.0, solution.error_estimate, 1 - solution.digits
+    missing, error, one = -inf, solution.error_estimate, Fraction(1)
     for q, examples in enumerate(solution.path_kernels):
         for i, kernel in enumerate(examples):
             if len(kernel) > 1 or solution.kernel_vanishes(q, i, 0, 0):
                 continue
-            size = _float(abs(kernel[0][0]))
-            weight = min(_float(abs(solution.contributions[q][i][0])) / max(size, 1e-300), 1e300)
-            lost = log10(max(1.0, size) * (1 + weight) / max(1.0, weight) / max(size, error, 1e-300))
-            missing = max(missing, log10(error) + lost - goal)
-    return min(missing, solution.digits + _WEIGHT_DIGITS + log10(error))
+            size, contribution = max(abs(kernel[0][0]), error), abs(solution.contributions[q][i][0])
+            weight = contribution / size
+            # d(c / K) = (dc + (c / K) dK) / K, held against max(1, |c / K|)
+            lost = max(one, size) * (1 + weight) / (max(one, weight) * size)
+            missing = max(missing, solution.log10_error + log10_of(lost) - (1 - solution.digits))
+    return min(missing, solution.digits + _WEIGHT_DIGITS + solution.log10_error)
 
 
 def _decomposition(solution: Solution, q: int, c: int) -> Decomposition:
@@ -174,7 +175,7 @@ def _decomposition(solution: Solution, q: int, c: int) -> Decomposition:
         path_kernel=tuple(text(k[0][0]) for k in kernels) if scalar else tuple(tuple(text(v) for v in k[c]) for k in kernels),
         weights=tuple(weights),
         weights_absent=absent,
-        error_estimate=f"{solution.error_estimate:.1e}",
+        error_estimate=decimal_text(solution.error_estimate, 1),
         horizon=solution.system.problem.horizon,
     )
 
@@ -189,10 +190,10 @@ def kernel_weight(solution: Solution, q: int, i: int) -> tuple[Fraction, ...] | 
     if all(solution.kernel_vanishes(q, i, a, b) for a in outputs for b in outputs):
         return "K = 0 exactly: the tangent kernel is identically zero, so any number serves as a_i"
     largest = max(abs(v) for row in kernel for v in row)
-    error = Fraction(solution.error_estimate) * max(1, largest)
+    error = solution.error_estimate * max(Fraction(1), largest)
     if len(kernel) == 1:
         if abs(kernel[0][0]) <= _SEPARATION * error:
-            return f"K is not separated from 0: |K| <= {float(_SEPARATION * error):.1e}"
+            return f"K is not separated from 0: |K| <= {decimal_text(_SEPARATION * error, 1)}"
         return (contribution[0] / kernel[0][0],)
     solved = _solve_linear(kernel, contribution, threshold=_SEPARATION * error * 1000)
     return solved or "the matrix K is singular, or not separated from a singular one"
@@ -215,10 +216,3 @@ def _solve_linear(
                 rows[r] = [a - factor * b for a, b in zip(rows[r], rows[column], strict=True)]
     return tuple(row[size] / row[k] for k, row in enumerate(rows))
 
-
-def _float(value: Fraction) -> float:
-    """The nearest double, with infinity beyond its range."""
-    try:
-        return float(value)
-    except OverflowError:
-        return float("inf")

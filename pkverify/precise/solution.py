@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil, inf
 
 from pkverify.arithmetic.rationals import IrrationalError, Rationals
 from pkverify.jets import Expansion, KinkError
@@ -26,7 +27,7 @@ class Solution:
         path_kernels: [q][m][C][C], the query's output first.
         path: The path they were read from.
         system: The system it was integrated with.
-        error_estimate: Estimated largest error, relative to ``max(1, |value|)``.
+        log10_error: Decimal logarithm of the estimated largest error, relative to ``max(1, |value|)``.
         digits: Digits that the result stands for.
     """
 
@@ -38,8 +39,13 @@ class Solution:
     path_kernels: tuple[tuple[tuple[tuple[Fraction, ...], ...], ...], ...]
     path: Path
     system: AugmentedSystem
-    error_estimate: float
+    log10_error: float
     digits: int
+
+    @property
+    def error_estimate(self) -> Fraction:
+        """The estimated largest error, relative to ``max(1, |value|)``, rounded up to a power of ten."""
+        return Fraction(10) ** ceil(self.log10_error)
 
     def numbers(self) -> list[Fraction]:
         """All numbers in a fixed order, to compare two solutions of one problem."""
@@ -92,7 +98,7 @@ def read_solution(system: AugmentedSystem, path: Path, queries: Sequence[Vector]
         ),
         path=path,
         system=system,
-        error_estimate=float("inf"),
+        log10_error=inf,
         digits=digits,
     )
 

@@ -83,15 +83,16 @@ class AugmentedSystem:
         self.pairs = self._needed_pairs()
         self._sources = sorted({right for _, right in self.pairs}, key=_slot_order)
 
-    def expand(self, state: Sequence[int], step: int, order: int, branches: Branches) -> None:
+    def expand(self, state: Sequence[int], step: Fraction, order: int, branches: Branches) -> None:
         """Expand everything at a state, in the time variable tau with t = t_0 + step * tau.
 
-        Parameters get coefficients 0 ... order, everything else 0 ... order - 1.
+        Parameters get coefficients 0 ... order, everything else 0 ... order - 1. The denominator of the step is a
+        power of two, so that the product with it is exact before it is rounded.
 
         Raises:
             DomainError, KinkError: If the graph cannot be evaluated here.
         """
-        bits = self.numbers.bits
+        mantissa, shift = step.numerator, step.denominator.bit_length() - 1
         for series, value in zip(self.params, state, strict=True):
             series.clear()
             series.append(value)
@@ -100,7 +101,7 @@ class AugmentedSystem:
         for k in range(order):
             for series, (constant, term) in zip(self.params, self._flow, strict=True):
                 rate = term(k) + constant if k == 0 else term(k)
-                series.append(-((rate * step) >> bits) // (k + 1))
+                series.append(-((rate * mantissa) >> shift) // (k + 1))
             if k + 1 < order:
                 for row in self.rows:
                     row.expansion.advance(k + 1)
@@ -110,13 +111,15 @@ class AugmentedSystem:
         slots = {slot for pair in self.pairs for slot in pair if slot[1] is not None}
         return [self._series(slot) for slot in sorted(slots, key=_slot_order)]
 
-    def integrals(self, weights: Sequence[int]) -> dict[Pair, int]:
+    def integrals(self, weights: Sequence[int], step: Fraction) -> dict[Pair, int]:
         """For each pair of bases, the integral of their product over the step.
 
         Args:
-            weights: ``step * r**(k+1) / (k+1)`` for k = 0 ... order - 1, where r is the part of the step that is taken.
+            weights: ``r**(k+1) / (k+1)`` for k = 0 ... order - 1, where r is the part of the step that is taken.
+            step: The step; it is multiplied in at the end, where it cannot underflow.
         """
         numbers, order = self.numbers, len(weights)
+        mantissa, shift = step.numerator, step.denominator.bit_length() - 1
         # A parameter may be a base itself, and its series is one order longer than the others.
         moments = {
             slot: numbers.moments(self._series(slot)[:order], weights) if slot[1] is not None else list(weights)
@@ -125,7 +128,8 @@ class AugmentedSystem:
         result: dict[Pair, int] = {}
         for left, right in self.pairs:
             moment = moments[right]
-            result[left, right] = moment[0] if left[1] is None else numbers.dot(self._series(left), moment)
+            value = moment[0] if left[1] is None else numbers.dot(self._series(left), moment)
+            result[left, right] = (value * mantissa) >> shift
         return result
 
     def inner_product(self, left: Sequence[Factor], left_row: int, right: Sequence[Factor], right_row: int) -> dict[Pair, int]:

@@ -34,6 +34,7 @@ _MODEL_KEYS = {
     "deep-linear": ("kind", "layers", "bias"),
 }
 _HOMES = {key: section for section, (_, keys) in reversed(SECTIONS.items()) for key in keys}
+_MAX_DOTS = 1000
 _TO_START = "pkverify init FILE writes a problem file to start from"
 
 
@@ -152,6 +153,11 @@ def _decoded(content: bytes, name: str) -> str:
 def _toml(text: str, name: str) -> dict[str, object]:
     if not text.strip():
         raise InputError(f"{name}: is empty", "there is nothing to read", _TO_START)
+    for line in text.splitlines():
+        key = line.partition("=")[0]
+        if key.count(".") > _MAX_DOTS and "," not in key:  # a comma: numbers in a list, and no key
+            # tomllib takes time and memory that grow with the square of the parts of a key.
+            raise InputError(f"{name}: is no TOML", f"a key has more than {_MAX_DOTS} dots", "shorten the key")
     try:
         return tomllib.loads(text, parse_float=TomlFloat)
     except ValueError as error:  # malformed TOML; also an integer with more digits than Python reads

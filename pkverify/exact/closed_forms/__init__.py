@@ -23,8 +23,14 @@ def find(formulas: Formulas) -> ClosedForm:
         UntreatableError: If no family fits.
     """
     problem = formulas.problem
-    expressions = [*getattr(problem.model, "outputs", ()), problem.loss.value, problem.regularizer and problem.regularizer.value]
-    used = {step.value for expression in expressions if expression for step in expression.steps if step.operation == "call"}
+    expressions = [
+        *getattr(problem.model, "outputs", ()),
+        problem.loss.value,
+        problem.regularizer and problem.regularizer.value,
+    ]
+    used = {
+        step.value for expression in expressions if expression for step in expression.steps if step.operation == "call"
+    }
     used.add(getattr(problem.model, "activation", None))
     if kinks := used & set(_NOT_SMOOTH):
         raise UntreatableError(

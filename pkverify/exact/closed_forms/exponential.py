@@ -50,7 +50,10 @@ def recognise(formulas: Formulas) -> ClosedForm | None:
 
     def _kernel(query: list[Fraction]) -> Expr | None:
         ratio = sum((a * b for a, b in zip(query, phi, strict=True)), Fraction(0)) / size
-        offset = sp.Add(*(rational(part) * w for part, w in zip(query, formulas.start, strict=True))) - rational(ratio) * begin
+        offset = (
+            sp.Add(*(rational(part) * w for part, w in zip(query, formulas.start, strict=True)))
+            - rational(ratio) * begin
+        )
         above, below = ratio.numerator, ratio.denominator
         s = sp.Symbol("s", positive=True)
         found = rational_primitive(above - 1, below, target, s, sp.exp(begin / below))

@@ -86,7 +86,9 @@ def _flow(formulas: Formulas, reader: Reader, sign: int) -> ClosedForm | None:
     logit = sum((part * w for part, w in zip(phi, problem.initial, strict=True)), Fraction(0))
     begin = rational(sign * logit)
     level = strength * time + begin + sp.exp(begin)
-    path = tuple(w + sign * rational(part) * (z - begin) / strength for w, part in zip(formulas.start, phi, strict=True))
+    path = tuple(
+        w + sign * rational(part) * (z - begin) / strength for w, part in zip(formulas.start, phi, strict=True)
+    )
     elapsed = (z + sp.exp(z) - begin - sp.exp(begin)) / strength
 
     def primitive(integrand: Integrand) -> Expr | None:

@@ -94,7 +94,7 @@ def level_integral() -> tuple[Expr, dict[str, Expr]]:
     return anchored(found, s["p"], s["p0"]), s
 
 
-def _primitives(formulas: Formulas, fit: Fit, phis: list[Fraction], level: Expr, start: Expr):  # noqa: ANN202 - a closure
+def _primitives(formulas: Formulas, fit: Fit, phis: list[Fraction], level: Expr, start: Expr):
     """The path kernels and contributions, as functions of the progress variable inside ``level``."""
     gathered, s = level_integral()
     targets = [row[0] for row in formulas.problem.data.targets]

@@ -1,0 +1,228 @@
+"""A second route to everything that the precise route produces, by other means than its own.
+
+The precise route differentiates a graph in reverse, expands it in Taylor series and integrates these exactly. Here
+
+* derivatives are central differences of the forward formulas, evaluated in balls;
+* the path is put back into the flow equation, with the slope of the loss by central differences;
+* every contribution and path kernel is integrated again, by Gauss quadrature along the path;
+* outputs are evaluated again in balls, at both ends.
+
+So a wrong derivative, a wrong loss, a dropped example or a wrong pair shows, and not only a wrong sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from random import Random
+
+from typing import TYPE_CHECKING
+
+from pkverify.arithmetic.ball import BallAlgebra, endpoints, real, working_precision
+from pkverify.arithmetic.quadrature import gauss_legendre
+from pkverify.precise.flow import Segment
+from pkverify.precise.solution import gradient_at, values_at
+from pkverify.problem import Vector
+
+if TYPE_CHECKING:
+    from pkverify.checks.context import Context
+
+MAX_DIGITS = 40  # beyond this the second route stays at so many digits: it looks for mistakes, not for rounding
+_TIMES = (Fraction(1, 7), Fraction(3, 5), Fraction(19, 20))
+_DIRECTIONS = 2
+_BUDGET = 60_000  # evaluations of one row in a quadrature; beyond it, only the first examples are integrated again
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How far the two routes are apart.
+
+    Attributes:
+        name: What was compared.
+        value: The largest difference, relative to ``max(1, |value|)``.
+        tolerance: What it may be, fixed by the digits.
+    """
+
+    name: str
+    value: Fraction
+    tolerance: Fraction
+
+    @property
+    def closed(self) -> bool:
+        """Whether the difference is within its tolerance."""
+        return self.value <= self.tolerance
+
+
+def cross_check(context: Context) -> tuple[Gap, ...]:
+    """All comparisons.
+
+    Raises:
+        BallDomainError: If a formula has no enclosure at a point that is looked at.
+    """
+    digits = min(context.digits, MAX_DIGITS)
+    with working_precision(int((2 * digits + 40) * 3.33) + 64):
+        return (
+            Gap("outputs", _output_gap(context), Fraction(10) ** (2 - digits)),
+            Gap("derivatives", _derivative_gap(context, digits), Fraction(10) ** (3 - digits)),
+            Gap("flow", _flow_gap(context, digits), Fraction(10) ** (4 - digits)),
+            Gap("integrals", _integral_gap(context, digits), Fraction(10) ** (2 - digits)),
+        )
+
+
+def _output_gap(context: Context) -> Fraction:
+    """Initial and final outputs against balls around f at w(0) and w(T)."""
+    solution, model, worst = context.solution, context.problem.model, Fraction(0)
+    final = [solution.system.numbers.fraction(v) for v in solution.path.final]
+    for params, outputs in ((context.problem.initial, solution.initial_outputs), (final, solution.final_outputs)):
+        for q in context.asked:
+            balls = model.build(BallAlgebra(), [real(v) for v in params], [real(v) for v in solution.queries[q]])
+            worst = max([worst, *(_distance(value, ball) for value, ball in zip(outputs[q], balls, strict=True))])
+    return worst
+
+
+def _derivative_gap(context: Context, digits: int) -> Fraction:
+    """Jacobians and loss derivatives of the graph against central differences, for every row, at one time."""
+    solution, problem, worst = context.solution, context.problem, Fraction(0)
+    system, (state, weights) = solution.system, _state(context, _TIMES[1])
+    step = Fraction(1, 10 ** (digits // 2 + 3))
+    for row in dict.fromkeys([*range(system.example_count), *system.query_rows]):
+        inputs = system.row_inputs[row]
+        differences = [_difference(context, weights, inputs, j, step) for j in range(len(weights))]
+        for c in context.outputs:
+            found = gradient_at(system, state, row, system.rows[row].jacobian[c])
+            for value, difference in zip(found, differences, strict=True):
+                worst = max(worst, _distance(system.numbers.fraction(value), difference[c]))
+        if row < system.example_count:
+            outputs = [endpoints(b)[0] for b in _outputs(context, weights, inputs)]
+            slopes = values_at(system, state, row, system.compiled.loss_derivatives)
+            for c, value in enumerate(slopes):
+                upper, lower = (_loss(context, _moved(outputs, c, s), problem.data.targets[row]) for s in (step, -step))
+                worst = max(worst, _distance(system.numbers.fraction(value), (upper - lower) / real(2 * step)))
+    return worst
+
+
+def _flow_gap(context: Context, digits: int) -> Fraction:
+    """``w' . v`` along the path against minus the slope of the total loss in a direction v."""
+    solution, worst = context.solution, Fraction(0)
+    step, random = Fraction(1, 10 ** (digits // 2 + 3)), Random(context.seed)
+    for part in _TIMES:
+        time = context.problem.horizon * part
+        _, weights = _state(context, time)
+        velocity, length = _velocity(context, time)
+        for _ in range(_DIRECTIONS):
+            direction = [Fraction(random.randint(-8, 8), 8) for _ in weights]
+            ends = ([w + s * v for w, v in zip(weights, direction, strict=True)] for s in (step, -step))
+            upper, lower = (_total_loss(context, end) for end in ends)
+            along = sum((a * b for a, b in zip(velocity, direction, strict=True)), Fraction(0))
+            low, high = endpoints((upper - lower) / real(2 * step))
+            difference = max(abs(along + low), abs(along + high))
+            worst = max(worst, difference / max(Fraction(1), abs(along), 1 / length))
+    return worst
+
+
+def _integral_gap(context: Context, digits: int) -> Fraction:
+    """Path kernels and contributions of every asked query against Gauss quadrature."""
+    solution, numbers = context.solution, context.solution.system.numbers
+    system, segments = solution.system, solution.path.segments
+    rule = gauss_legendre(int(0.75 * digits) + 6, digits + 10)
+    room = max(1, _BUDGET // (len(segments) * len(rule)) - len(context.asked))
+    examples = range(min(system.example_count, room))
+    outputs, queries = context.outputs, [system.query_rows[q] for q in context.asked]
+    kernels: dict[tuple[int, int, int, int], Fraction] = {}
+    contributions: dict[tuple[int, int, int], Fraction] = {}
+    for segment in segments:
+        for node, weight in rule:
+            state = _params(context, segment, node * segment.length)
+            jacobians = {
+                row: [[numbers.fraction(v) for v in gradient_at(system, state, row, factors)] for factors in system.rows[row].jacobian]
+                for row in {*queries, *examples}
+            }
+            slopes = {i: values_at(system, state, i, system.compiled.loss_derivatives) for i in examples}
+            part = weight * segment.length
+            for q, row in enumerate(queries):
+                for i in examples:
+                    for c in outputs:
+                        for o in outputs:
+                            kernel = part * _dot(jacobians[row][c], jacobians[i][o])
+                            kernels[q, i, c, o] = _short(kernels.get((q, i, c, o), Fraction(0)) + kernel, numbers.bits)
+                            change = contributions.get((q, i, c), Fraction(0)) - numbers.fraction(slopes[i][o]) * kernel
+                            contributions[q, i, c] = _short(change, numbers.bits)
+    pairs = [(solution.path_kernels[q][i][c][o], value) for (q, i, c, o), value in kernels.items()]
+    pairs += [(solution.contributions[q][i][c], value) for (q, i, c), value in contributions.items()]
+    return max(abs(a - b) / max(Fraction(1), abs(b)) for a, b in pairs)
+
+
+def _state(context: Context, time: Fraction) -> tuple[list[int], list[Fraction]]:
+    """The parameters at a time (or at a part of the horizon, if below 1 of it), in units and as rationals."""
+    state = context.solution.path.params_at(time)
+    return state, [context.solution.system.numbers.fraction(v) for v in state]
+
+
+def _params(context: Context, segment: Segment, after: Fraction) -> list[int]:
+    return context.solution.path.params_at(segment.start + after)
+
+
+def _velocity(context: Context, time: Fraction) -> tuple[list[Fraction], Fraction]:
+    """The slope of the parameters' polynomials at a time, and the scale of their step."""
+    path = context.solution.path
+    segment = next(s for s in path.segments if time <= s.start + s.length)
+    tau, exact = (time - segment.start) / segment.scale, path.numbers.fraction
+    tau = _short(tau, path.numbers.bits)
+    slopes: list[Fraction] = []
+    for series in segment.params:
+        slope = Fraction(0)
+        for k in range(len(series) - 1, 0, -1):
+            slope = _short(slope * tau + k * exact(series[k]), path.numbers.bits + 20)
+        slopes.append(slope / segment.scale)
+    return slopes, segment.scale
+
+
+def _outputs(context: Context, weights: Sequence[Fraction], inputs: Vector):  # noqa: ANN202
+    return context.problem.model.build(BallAlgebra(), [real(w) for w in weights], [real(v) for v in inputs])
+
+
+def _difference(context: Context, weights: Sequence[Fraction], inputs: Vector, j: int, step: Fraction):  # noqa: ANN202
+    """Central differences of all outputs in one parameter."""
+    upper, lower = (_outputs(context, _moved(weights, j, s), inputs) for s in (step, -step))
+    return [(a - b) / real(2 * step) for a, b in zip(upper, lower, strict=True)]
+
+
+def _loss(context: Context, outputs: Sequence[Fraction], targets: Vector):  # noqa: ANN202
+    algebra = BallAlgebra()
+    value = context.problem.loss.build(algebra, [real(v) for v in outputs], [real(v) for v in targets])
+    return value * real(context.problem.example_scale)
+
+
+def _total_loss(context: Context, weights: Sequence[Fraction]):  # noqa: ANN202
+    """The whole objective by its forward formulas: every example, the reduction, the regulariser."""
+    problem, algebra = context.problem, BallAlgebra()
+    params = [real(w) for w in weights]
+    total = real(0)
+    for inputs, targets in zip(problem.data.inputs, problem.data.targets, strict=True):
+        outputs = problem.model.build(algebra, params, [real(v) for v in inputs])
+        loss = problem.loss.build(algebra, outputs, [real(v) for v in targets])
+        total += loss * real(problem.example_scale)
+    if problem.regularizer is not None:
+        total += problem.regularizer.build(algebra, problem.model.params, params)
+    return total
+
+
+def _moved(values: Sequence[Fraction], at: int, step: Fraction) -> list[Fraction]:
+    return [v + step if k == at else v for k, v in enumerate(values)]
+
+
+def _distance(value: Fraction, ball) -> Fraction:  # noqa: ANN001
+    """How far a number can be from what a ball encloses, relative to max(1, |value|)."""
+    low, high = endpoints(ball)
+    return max(abs(value - low), abs(value - high)) / max(Fraction(1), abs(value))
+
+
+def _dot(left: Sequence[Fraction], right: Sequence[Fraction]) -> Fraction:
+    return sum((a * b for a, b in zip(left, right, strict=True)), Fraction(0))
+
+
+def _short(value: Fraction, bits: int) -> Fraction:
+    """The value rounded to so many bits after the point: sums of exact products would grow without need."""
+    return Fraction((value.numerator << bits) // value.denominator, 1 << bits)
+
