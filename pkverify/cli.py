@@ -31,12 +31,17 @@ app = App(
     help_format="plaintext",
     result_action="return_value",
 )
-Targets = Annotated[tuple[str, ...], Parameter(help="linear, mlp, xent, FILE.toml, - (stdin), or package.module:problem")]
+Targets = Annotated[
+    tuple[str, ...], Parameter(help="linear, mlp, xent, FILE.toml, - (stdin), or package.module:problem")
+]
 
 
 @app.command
 def check(
-    *targets: Annotated[str, Parameter(help="linear, mlp, xent, FILE.toml, - (stdin), or package.module:problem", allow_leading_hyphen=True)],
+    *targets: Annotated[
+        str,
+        Parameter(help="linear, mlp, xent, FILE.toml, - (stdin), or package.module:problem", allow_leading_hyphen=True),
+    ],
     routes: Annotated[str | None, Parameter(help="routes to use, separated by commas: exact, precise")] = None,
     digits: Annotated[int, Parameter(help="digits of the precise route: |error| <= 10^(2-D) max(1, |value|)")] = 30,
     claims: Annotated[str | None, Parameter(help="claim ids, separated by commas; all when left out")] = None,
@@ -48,7 +53,11 @@ def check(
     from pkverify.checks.run import check as run_checks
 
     if not targets:
-        raise InputError("nothing to check", "a run without a problem never passes", "name a case (linear, mlp, xent) or a problem file")
+        raise InputError(
+            "nothing to check",
+            "a run without a problem never passes",
+            "name a case (linear, mlp, xent) or a problem file",
+        )
     problems = [pair for target in targets for pair in _resolve(target)]
     run = run_checks(
         problems, digits=digits, routes=_split(routes), claims=_split(claims), seed=seed, progress=_progress
@@ -59,7 +68,10 @@ def check(
 
 @app.command
 def derive(
-    target: Annotated[str, Parameter(help="linear, mlp, xent, FILE.toml, - (stdin), or package.module:problem", allow_leading_hyphen=True)],
+    target: Annotated[
+        str,
+        Parameter(help="linear, mlp, xent, FILE.toml, - (stdin), or package.module:problem", allow_leading_hyphen=True),
+    ],
     *,
     format: Annotated[Literal["text", "latex"], Parameter(help="how to print it")] = "text",  # noqa: A002
     output: Annotated[Path | None, Parameter(name=["-o", "--output"], help="write here instead of to stdout")] = None,
@@ -96,7 +108,12 @@ def claims(identifier: Annotated[str | None, Parameter(help="a claim id, such as
 
 
 @app.command
-def init(path: Annotated[Path, Parameter(help="the file to write; - for stdout", allow_leading_hyphen=True)] = Path("problem.toml"), /) -> int:
+def init(
+    path: Annotated[Path, Parameter(help="the file to write; - for stdout", allow_leading_hyphen=True)] = Path(
+        "problem.toml"
+    ),
+    /,
+) -> int:
     """Write a commented problem file to start from."""
     from pkverify.problem_file import TEMPLATE
 
@@ -137,7 +154,7 @@ def main() -> None:
         # The reader left, as in `pkverify claims | head`; point stdout elsewhere so that its flush at exit is quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except Exception as error:  # noqa: BLE001 - the last resort: whatever arrives here is a bug, and is said to be one
+    except Exception as error:
         if verbose:
             raise
         print(f"pkverify: a bug in pkverify: {type(error).__name__}: {error}", file=sys.stderr)
@@ -167,12 +184,18 @@ def _imported(target: str, module: str, attribute: str) -> Problem:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise InputError(f"{target}: {error}", "package.module:name is imported from Python's path", "check the module and the name") from None
+        raise InputError(
+            f"{target}: {error}", "package.module:name is imported from Python's path", "check the module and the name"
+        ) from None
     finally:
         sys.path.pop(0)
     problem = found() if callable(found) else found
     if not isinstance(problem, Problem):
-        raise InputError(f"{target} is a {type(problem).__name__}", "a pkverify Problem is needed", "name a Problem, or a function that returns one")
+        raise InputError(
+            f"{target} is a {type(problem).__name__}",
+            "a pkverify Problem is needed",
+            "name a Problem, or a function that returns one",
+        )
     return problem
 
 
@@ -214,4 +237,6 @@ def _emit(content: bytes, path: Path | None) -> None:
             file.write(content)
         Path(file.name).replace(path)
     except OSError as error:
-        raise InputError(f"cannot write {path}", error.strerror or str(error), "name a file in a folder that can be written to") from None
+        raise InputError(
+            f"cannot write {path}", error.strerror or str(error), "name a file in a folder that can be written to"
+        ) from None

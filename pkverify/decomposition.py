@@ -28,7 +28,8 @@ class Decomposition:
         weights: For each example ``a_i``, so that ``contributions[i] = a_i path_kernel[i]`` (with several outputs the
             vector ``a_i`` with ``contributions[i] = path_kernel[i] . a_i``); None where there is none.
         weights_absent: For each example without a weight, by position, the reason.
-        error_estimate: An estimate (no bound) of the largest absolute error among the numbers above; None on the exact route.
+        error_estimate: An estimate (no bound) of the largest error among the numbers above, relative to
+            ``max(1, |value|)``; None on the exact route.
         horizon: The end of the flow.
         closed_form: Closed forms as text, by field name; empty where there are none.
 
@@ -49,4 +50,6 @@ class Decomposition:
     horizon: Fraction
     weights_absent: Mapping[int, str] = field(default_factory=dict[int, str])
     error_estimate: str | None = None
-    closed_form: Mapping[str, str | tuple[str | None, ...]] = field(default_factory=dict[str, "str | tuple[str | None, ...]"])
+    closed_form: Mapping[str, str | tuple[str | None, ...]] = field(
+        default_factory=dict[str, "str | tuple[str | None, ...]"]
+    )

@@ -1,4 +1,4 @@
-"""What a run found: verdicts, evidence for each claim, and the run as a whole (section "Verdicts" of the documentation)."""
+"""What a run found: verdicts, evidence for each claim, and the run as a whole."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pkverify.decomposition import Decomposition
-
 
 THEOREM = "theorem"  # the name under which evidence stands that is tied to no problem
 
@@ -174,7 +173,7 @@ class Run:
 
     @property
     def verdict(self) -> Verdict:
-        """The weakest verdict over all claims of all problems; ``inconclusive`` when nothing was judged or a claim is a hole."""
+        """The weakest over all claims of all problems; ``inconclusive`` when nothing was judged or there is a hole."""
         verdict = weakest(v for problem in self.problems for v in problem.verdicts.values())
         looked_at = [problem for problem in self.problems if problem.evidence and problem.name != THEOREM]
         nothing_holds = bool(looked_at) and not any(v.holds for problem in looked_at for v in problem.verdicts.values())
@@ -191,4 +190,3 @@ class Run:
         if self.verdict is Verdict.REFUTED:
             return 1
         return 0 if self.verdict.holds else 3
-

@@ -15,7 +15,9 @@ from fractions import Fraction
 
 from pkverify.problem import Problem
 
-FLATTEN_LIMIT = 32  # sums longer than this are not merged into the sums that use them: merging again and again is quadratic
+FLATTEN_LIMIT = (
+    32  # sums longer than this are not merged into the sums that use them: merging again and again is quadratic
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Graph:
     # -- leaves and constants
 
     def leaf(self, kind: str, index: int) -> int:
-        """A parameter (kind ``param`` or ``output``: they vary) or a constant of the example (``input``, ``target``)."""
+        """A parameter (kinds ``param`` and ``output`` vary) or a constant of the example (``input``, ``target``)."""
         return self._add(Node("leaf", value=(kind, index), varies=kind in {"param", "output"}))
 
     def number(self, value: Fraction) -> int:
@@ -112,7 +114,7 @@ class Graph:
         if exponent.denominator != 1:
             if exponent == Fraction(1, 2):
                 return self.call("sqrt", base)
-            return self._function("power", base, ("power", exponent))
+            return self._function(base, ("power", exponent))
         count = abs(int(exponent))
         result, square = self.number(Fraction(1)), base
         while count:
@@ -125,7 +127,7 @@ class Graph:
     def call(self, function: str, argument: int) -> int:
         if function in {"relu", "abs", "step", "sign"}:
             return self._piecewise(function, argument)
-        return self._function(function, argument, function)
+        return self._function(argument, function)
 
     # -- derivatives
 
@@ -136,7 +138,7 @@ class Graph:
         return self._derivatives[node]
 
     def gradient(self, seeds: Mapping[int, int], wrt: Sequence[int]) -> list[int]:
-        """Reverse accumulation: for each node of ``wrt`` the sum over the seeded nodes of seed times partial derivative.
+        """Reverse accumulation: for each leaf the sum over the seeded nodes of seed times partial derivative.
 
         Args:
             seeds: Node -> node of its seed (the adjoint it starts with).
@@ -254,7 +256,7 @@ class Graph:
             self._known[node] = len(self.nodes) - 1
         return self._known[node]
 
-    def _function(self, name: str, argument: int, value: str | tuple[str, Fraction]) -> int:
+    def _function(self, argument: int, value: str | tuple[str, Fraction]) -> int:
         return self._add(Node("function", (argument,), value=value, varies=self.nodes[argument].varies))
 
     def _piecewise(self, operation: str, argument: int) -> int:
@@ -270,7 +272,9 @@ class Graph:
         node = self.nodes[varying]
         if node.operation != "combination" or len(node.arguments) > FLATTEN_LIMIT:
             return self._combination([(varying, constant)], self.number(Fraction(0)))
-        scaled = [(a, self._constant_product(constant, c)) for a, c in zip(node.arguments, node.coefficients, strict=True)]
+        scaled = [
+            (a, self._constant_product(constant, c)) for a, c in zip(node.arguments, node.coefficients, strict=True)
+        ]
         offset = self.number(Fraction(0)) if node.offset is None else self._constant_product(constant, node.offset)
         return self._combination(scaled, offset)
 
@@ -372,7 +376,9 @@ def compile_problem(problem: Problem) -> ProblemGraph:
     )  # fmt: skip
 
 
-def _loss_nodes(problem: Problem, graph: Graph, outputs: Sequence[int], targets: Sequence[int]) -> tuple[int, tuple[int, ...]]:
+def _loss_nodes(
+    problem: Problem, graph: Graph, outputs: Sequence[int], targets: Sequence[int]
+) -> tuple[int, tuple[int, ...]]:
     """The loss and its derivatives in the outputs.
 
     They are derived on a graph of their own, whose leaves stand for the outputs, and then replayed on the outputs: on

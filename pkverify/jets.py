@@ -29,8 +29,7 @@ class Arithmetic(Protocol):
     def divide_integer(self, value: Any, divisor: int) -> Any: ...
     def reciprocal(self, value: Any) -> Any: ...
     def function(self, name: str, value: Any, exponent: Fraction | None = None) -> Any: ...
-    def convolve(self, left: Sequence[Any], right: Sequence[Any]) -> Any: ...
-    def convolve_square(self, series: Sequence[Any]) -> Any: ...
+    def product(self, left: Sequence[Any], right: Sequence[Any]) -> Callable[[], Any]: ...
     def combination(self, coefficients: Sequence[Any], series: Sequence[Sequence[Any]]) -> Callable[[int], Any]: ...
 
 
@@ -228,14 +227,10 @@ class Expansion:
                 term = numbers.combination([self.constants[c] for c in node.coefficients], arguments)
                 offset = self.constants[node.offset] if node.offset is not None else numbers.zero
                 return (lambda: term(0) + offset), term
-            case "product":
-                left, right = (self.series[a] for a in node.arguments)
-                convolve = numbers.convolve
-                return (lambda: convolve(left, right)), lambda _: convolve(left, right)
-            case "square":
-                series = self.series[node.arguments[0]]
-                square = numbers.convolve_square
-                return (lambda: square(series)), lambda _: square(series)
+            case "product" | "square":
+                left, right = (self.series[a] for a in (node.arguments[0], node.arguments[-1]))
+                coefficient = numbers.product(left, right)
+                return coefficient, lambda _: coefficient()
             case "reciprocal":
                 return self._reciprocal(number)
             case "function":
@@ -248,10 +243,11 @@ class Expansion:
         numbers, out = self._arithmetic, self.series[number]
         argument = self.series[self._graph.nodes[number].arguments[0]]
         tail = self._tails.setdefault(number, [])
+        coefficient = numbers.product(tail, out)
 
         def rule(k: int) -> Any:
             tail.append(argument[k])
-            return -numbers.multiply(out[0], numbers.convolve(tail, out))
+            return -numbers.multiply(out[0], coefficient())
 
         return (lambda: numbers.reciprocal(argument[0])), rule
 
@@ -261,13 +257,17 @@ class Expansion:
         slope_node = self._graph.derivative(number)
         slopes, constants = self.series, self.constants
         rates = self._rates.setdefault(number, [])
-        convolve, divide = numbers.convolve, numbers.divide_integer
+        divide = numbers.divide_integer
+        coefficient: Callable[[], Any] | None = None
 
         def rule(k: int) -> Any:
-            rates.append(k * argument[k])
+            nonlocal coefficient
             if slope_node in constants:  # a slope that does not vary: f is linear along the path
                 return numbers.multiply(constants[slope_node], argument[k])
-            return divide(convolve(rates, slopes[slope_node]), k)
+            if coefficient is None:  # the slope comes after its function, so its series is not there any earlier
+                coefficient = numbers.product(rates, slopes[slope_node])
+            rates.append(k * argument[k])
+            return divide(coefficient(), k)
 
         return (lambda: self._value(number, argument[0])), rule
 
@@ -278,7 +278,9 @@ class Expansion:
         series = self.series[argument]
         frozen = self._is_frozen(argument)
         if not frozen:
-            self._kinked.setdefault(argument, number if node.operation in {"relu", "abs"} else self._parent(node.operation, argument))
+            self._kinked.setdefault(
+                argument, number if node.operation in {"relu", "abs"} else self._parent(node.operation, argument)
+            )
 
         def side() -> int:
             if argument not in self.branches:
@@ -305,6 +307,6 @@ class Expansion:
         raise AssertionError(f"{operation} without its {wanted}")
 
     def _is_frozen(self, argument: int) -> bool:
-        """Whether the argument depends on no parameter for this row: all its coefficients vanish exactly (x = 0, say)."""
+        """Whether the argument depends on no parameter for this row: all its coefficients vanish (x = 0, say)."""
         node = self._graph.nodes[argument]
         return node.operation == "combination" and all(self.constants[c] == 0 for c in node.coefficients)

@@ -34,6 +34,7 @@ COLUMNS = (
     ("checks",),
     ("figures",),
     ("report", "testing"),
+    ("api",),
     ("__init__",),
     ("cli",),
     ("__main__",),

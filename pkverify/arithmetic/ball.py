@@ -9,13 +9,15 @@ Precision is a setting of the whole process in FLINT; ``working_precision`` is t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from flint import acb, arb, ctx, fmpq
+
+from pkverify.arithmetic.decimals import decimal_text
 
 # python-flint ships no types: a ball is an ``arb`` (real) or an ``acb`` (complex).
 Ball = Any
@@ -26,7 +28,7 @@ class BallDomainError(ArithmeticError):
 
 
 @contextmanager
-def working_precision(bits: int) -> Iterator[None]:
+def working_precision(bits: int) -> Generator[None]:
     """Compute with so many bits inside the block, and restore what was set before, also after an error.
 
     Example:
@@ -155,49 +157,6 @@ def to_decimal(ball: Ball, digits: int) -> str | None:
     return texts.pop() if len(texts) == 1 else None
 
 
-def decimal_text(value: Fraction, digits: int) -> str:
-    """A rational rounded to so many significant digits, ties to the even one; trailing zeros only in rounded ones.
-
-    Example:
-        >>> decimal_text(Fraction(1, 8), 5), decimal_text(Fraction(-2, 3), 4), decimal_text(Fraction(2, 3 * 10**9), 3)
-        ('0.125', '-0.6667', '6.67e-10')
-    """
-    if digits < 1:
-        raise ValueError(f"{digits} significant digits: at least 1 is needed")
-    if value == 0:
-        return "0"
-    size = abs(value)
-    exponent = _decimal_exponent(size)
-    scaled = round(size * Fraction(10) ** (digits - 1 - exponent))
-    if scaled == 10**digits:  # 9.99 became 10.0
-        scaled, exponent = scaled // 10, exponent + 1
-    mantissa, widest = str(scaled), digits
-    if Fraction(scaled) * Fraction(10) ** (exponent - digits + 1) == size:  # exact: every further digit is a zero
-        mantissa, widest = mantissa.rstrip("0"), 21
-    return ("-" if value < 0 else "") + _placed(mantissa, exponent, widest)
-
-
-def _decimal_exponent(size: Fraction) -> int:
-    """The exponent e with 10^e <= size < 10^(e+1)."""
-    # log10(2) is about 30103/100000; the estimate is off by one or two at most, and then corrected.
-    exponent = (size.numerator.bit_length() - size.denominator.bit_length()) * 30103 // 100000
-    while Fraction(10) ** exponent > size:
-        exponent -= 1
-    while Fraction(10) ** (exponent + 1) <= size:
-        exponent += 1
-    return exponent
-
-
-def _placed(mantissa: str, exponent: int, widest: int) -> str:
-    if exponent < -6 or exponent >= widest:
-        return f"{mantissa[0]}{'.' + mantissa[1:] if len(mantissa) > 1 else ''}e{exponent:+03d}"
-    if exponent < 0:
-        return "0." + "0" * (-exponent - 1) + mantissa
-    mantissa = mantissa.ljust(exponent + 1, "0")
-    whole, rest = mantissa[: exponent + 1], mantissa[exponent + 1 :]
-    return f"{whole}.{rest}" if rest else whole
-
-
 def ball_text(ball: Ball, digits: int = 20) -> str:
     """A ball for a reader, midpoint and radius: ``[0.333 +/- 3.4e-4]``."""
     return str(ball.str(digits))
@@ -231,7 +190,7 @@ def divided(numerator: Ball, divisor: Ball) -> Ball:
     return numerator / divisor
 
 
-def _off_the_cut(ball: Ball, what: str) -> None:
+def refuse_cut(ball: Ball, what: str) -> None:
     """Refuse balls that touch (-oo, 0], the branch cut of log and of roots."""
     if isinstance(ball, arb):
         if not is_positive(ball):
@@ -241,14 +200,14 @@ def _off_the_cut(ball: Ball, what: str) -> None:
 
 
 def _log(ball: Ball) -> Ball:
-    _off_the_cut(ball, "logarithm")
+    refuse_cut(ball, "logarithm")
     return ball.log()
 
 
 def _sqrt(ball: Ball) -> Ball:
     if ball == 0:
         return ball
-    _off_the_cut(ball, "square root")
+    refuse_cut(ball, "square root")
     return ball.sqrt()
 
 
@@ -363,56 +322,3 @@ class BallAlgebra:
         if not result.is_finite():
             raise BallDomainError(f"{function} of {argument} has no finite enclosure")
         return result
-
-
-def lambert_w(ball: Ball) -> Ball:
-    """The principal branch of Lambert's W, refused on its branch cut (-oo, -1/e]."""
-    branch_point = -(-type(ball)(1)).exp()
-    _off_the_cut(ball - branch_point, "Lambert W, from its branch point,")
-    return ball.lambertw()
-
-
-def incomplete_beta(a: Ball, b: Ball, end: Ball) -> Ball:
-    """The incomplete beta function ``integral_0^end s^(a-1) (1-s)^(b-1) ds``; ``b`` may be 0 where ``end`` is below 1."""
-    # end^a/a F(a, 1-b; a+1; end) is the same function, and unlike FLINT's own it is finite at b = 0.
-    series = acb(end).hypgeom_2f1(acb(a), acb(1 - b), acb(a + 1))
-    return (_log(end) * a).exp() / a * real_part(series)
-
-
-def hypergeometric(upper: Sequence[Ball], lower: Sequence[Ball], argument: Ball) -> Ball:
-    """The generalised hypergeometric function of complex balls, its principal branch.
-
-    Raises:
-        BallDomainError: If FLINT finds no finite enclosure.
-    """
-    value = acb(argument).hypgeom([acb(a) for a in upper], [acb(b) for b in lower])
-    if not value.is_finite():
-        raise BallDomainError("the hypergeometric function has no finite enclosure here")
-    return value
-
-
-def integral(integrand: Callable[[Ball], Ball], start: Fraction | Ball, end: Fraction | Ball) -> Ball:
-    """Enclose the integral of a real function along the real axis.
-
-    The integrand is evaluated on complex balls and must refuse (raise ``BallDomainError``) wherever it is not
-    analytic, as the functions of a complex ``BallAlgebra`` do: without that, the enclosure would be no proof.
-
-    Raises:
-        BallDomainError: If no finite enclosure is found.
-
-    Example:
-        >>> algebra = BallAlgebra(is_complex=True)
-        >>> root = lambda s: algebra.call("sqrt", s)
-        >>> to_decimal(integral(root, Fraction(1), Fraction(4)), 12)
-        '4.66666666667'
-    """
-
-    def guarded(point: Ball, analytic: bool) -> Ball:  # noqa: ARG001, FBT001 - FLINT's signature; analytic or refused, always
-        try:
-            value = integrand(point)
-        except (BallDomainError, ZeroDivisionError):
-            return acb("nan")
-        return value if isinstance(value, acb) else acb(value)
-
-    ends = [acb(real(end)) if isinstance(end, Fraction | int) else acb(end) for end in (start, end)]
-    return real_part(acb.integral(guarded, *ends))

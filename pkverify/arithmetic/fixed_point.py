@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from operator import mul
+from typing import Any, cast
 
 import flint
 from mpmath.ctx_mp import MPContext
 
+from pkverify.arithmetic.relaxed import RelaxedProduct
 from pkverify.errors import PkverifyError
 
 FLINT_BITS = 400
@@ -82,6 +84,19 @@ class FixedPoint:
 
     # -- series
 
+    def product(self, left: Sequence[int], right: Sequence[int]) -> Callable[[], int]:
+        """A function that returns the next coefficient of the product of two growing series.
+
+        It is called once after each pair of coefficients was appended.
+        """
+        bits = self.bits
+        if bits > FLINT_BITS:
+            relaxed = RelaxedProduct(left, right)
+            return lambda: relaxed() >> bits
+        if left is right:
+            return lambda: self.convolve_square(left)
+        return lambda: sum(map(mul, left, reversed(right))) >> bits
+
     def convolve(self, left: Sequence[int], right: Sequence[int]) -> int:
         """``sum_j left[j] right[n-1-j]`` for two lists of one length n."""
         return sum(map(mul, left, reversed(right))) >> self.bits
@@ -99,7 +114,7 @@ class FixedPoint:
         return value // divisor
 
     def combination(self, coefficients: Sequence[int], series: Sequence[Sequence[int]]) -> Callable[[int], int]:
-        """The function k -> ``sum_i coefficients[i] series[i][k]``, with the units among the coefficients made cheap."""
+        """The function k -> ``sum_i coefficients[i] series[i][k]``, with coefficients 1 and -1 made cheap."""
         pairs = list(zip(coefficients, series, strict=True))
         plus = [s for c, s in pairs if c == self.one]
         minus = [s for c, s in pairs if c == -self.one]
@@ -169,17 +184,18 @@ class FixedPoint:
             case "sigmoid":
                 return self._fixed(1 / (1 + ctx.exp(-real)) if real > 0 else ctx.exp(real) / (1 + ctx.exp(real)))
             case "softplus":
-                return self._fixed((real if real > 0 else 0) + ctx.log1p(ctx.exp(-abs(real))))
+                return self._fixed((max(0, real)) + ctx.log1p(ctx.exp(-abs(real))))
             case "tan" if abs(ctx.cos(real)) * self.one < 2:
                 raise DomainError("tan", self.text(value, 5), certain=False)
             case _:
                 return self._fixed(getattr(ctx, name)(real))
 
     def _integer(self, value: int | flint.fmpz) -> int:
-        return flint.fmpz(value) if self.bits > FLINT_BITS else int(value)
+        # FLINT's integers do all that is asked of an int here; the types say int for both.
+        return cast("int", flint.fmpz(value)) if self.bits > FLINT_BITS else int(value)
 
-    def _real(self, value: int):  # noqa: ANN202 - mpmath's number type is made by its context
+    def _real(self, value: int) -> Any:
         return self._context.ldexp(self._context.mpf(int(value)), -self.bits)
 
-    def _fixed(self, real) -> int:  # noqa: ANN001
+    def _fixed(self, real: Any) -> int:
         return self._integer(int(self._context.floor(self._context.ldexp(real, self.bits))))

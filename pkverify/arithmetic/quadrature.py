@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import Any
 
 from mpmath.ctx_mp import MPContext
 
 
-def integrate(function: Callable[[Fraction], Fraction], start: Fraction, end: Fraction, digits: int) -> tuple[Fraction, Fraction]:
+def integrate(
+    function: Callable[[Fraction], Fraction], start: Fraction, end: Fraction, digits: int
+) -> tuple[Fraction, Fraction]:
     """The integral of a smooth function, with an error estimate (no bound), by tanh-sinh quadrature.
 
     Args:
@@ -28,7 +31,7 @@ def integrate(function: Callable[[Fraction], Fraction], start: Fraction, end: Fr
     context = MPContext()
     context.dps = digits + 10
 
-    def real(value: Fraction):  # noqa: ANN202 - mpmath's number type is made by its context
+    def real(value: Fraction) -> Any:
         return context.mpf(value.numerator) / value.denominator
 
     value, error = context.quad(lambda x: real(function(_exact(x))), [real(start), real(end)], error=True)
@@ -46,7 +49,7 @@ def gauss_legendre(count: int, digits: int) -> Sequence[tuple[Fraction, Fraction
     context.dps = digits + 10
     rule: list[tuple[Fraction, Fraction]] = []
     for k in range(1, count + 1):
-        x = context.cos(context.pi * (4 * k - 1) / (4 * count + 2))
+        x, slope = context.cos(context.pi * (4 * k - 1) / (4 * count + 2)), context.mpf(1)
         for _ in range(digits.bit_length() + 4):  # Newton doubles the digits from about two
             previous, value = context.mpf(1), x
             for n in range(2, count + 1):
@@ -57,8 +60,8 @@ def gauss_legendre(count: int, digits: int) -> Sequence[tuple[Fraction, Fraction
     return rule
 
 
-def _exact(value) -> Fraction:  # noqa: ANN001
+def _exact(value: Any) -> Fraction:
     """The rational that an mpmath number is."""
-    sign, mantissa, exponent, _ = value._mpf_  # noqa: SLF001 - the documented representation
+    sign, mantissa, exponent, _ = value._mpf_
     signed = -int(mantissa) if sign else int(mantissa)
     return Fraction(signed) * Fraction(2) ** exponent

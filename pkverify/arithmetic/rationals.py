@@ -28,17 +28,16 @@ class Rationals:
     def reciprocal(self, value: Fraction) -> Fraction:
         return 1 / value
 
-    def function(self, name: str, value: Fraction, exponent: Fraction | None = None) -> Fraction:
+    def function(self, name: str, value: Fraction, exponent: Fraction | None = None) -> Fraction:  # noqa: ARG002
         raise IrrationalError(name)
 
-    def convolve(self, left: Sequence[Fraction], right: Sequence[Fraction]) -> Fraction:
-        return sum((a * b for a, b in zip(left, reversed(right), strict=True)), Fraction(0))
-
-    def convolve_square(self, series: Sequence[Fraction]) -> Fraction:
-        return self.convolve(series, series)
+    def product(self, left: Sequence[Fraction], right: Sequence[Fraction]) -> Callable[[], Fraction]:
+        return lambda: sum((a * b for a, b in zip(left, reversed(right), strict=True)), Fraction(0))
 
     def divide_integer(self, value: Fraction, divisor: int) -> Fraction:
         return value / divisor
 
-    def combination(self, coefficients: Sequence[Fraction], series: Sequence[Sequence[Fraction]]) -> Callable[[int], Fraction]:
+    def combination(
+        self, coefficients: Sequence[Fraction], series: Sequence[Sequence[Fraction]]
+    ) -> Callable[[int], Fraction]:
         return lambda k: sum((c * s[k] for c, s in zip(coefficients, series, strict=True)), Fraction(0))

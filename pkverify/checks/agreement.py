@@ -11,7 +11,7 @@ from pkverify.decomposition import Decomposition
 def disagreement(decompositions: Sequence[Decomposition], digits: int) -> str | None:
     """The first number on which two routes differ by more than their error bounds allow, or None.
 
-    Both stand for ``|error| <= 10**(2 - digits) * max(1, |value|)``; a difference beyond twice that is a bug in pkverify.
+    Both stand for ``|error| <= 10**(2 - digits) * max(1, |value|)``; a difference beyond twice that is a bug.
 
     Args:
         decompositions: Of one problem, over all routes.

@@ -50,7 +50,9 @@ def check_average(context: Context) -> Iterator[Evidence]:
         (*context.flow_hypotheses(), sign),
         tolerance=f"{TOLERANCE:.0e}",
         route="precise",
-        message=f"outside the sampled range: {'; '.join(outside[:3])}" if outside else f"{inside} weights lie in the range of -L'_i",
+        message=f"outside the sampled range: {'; '.join(outside[:3])}"
+        if outside
+        else f"{inside} weights lie in the range of -L'_i",
     )
 
 

@@ -90,7 +90,7 @@ class Context:
         return [[to_float(v) for v in values_at(system, state, i, system.compiled.loss_derivatives)] for i in rows]
 
     def tangent_kernel_at(self, time: Fraction, row: int, other: int, left: int, right: int) -> Fraction:
-        """K_t between two rows of the system (examples come first), for one output of each, from the Jacobians alone."""
+        """K_t between two rows of the system (examples come first), for one output of each."""
         system = self.solution.system
         state = self.solution.path.params_at(time)
         first = gradient_at(system, state, row, system.rows[row].jacobian[left])
@@ -125,7 +125,9 @@ class Context:
         )
         return (
             HypothesisEvidence("H0", Verdict.SUPPORTED, smooth),
-            HypothesisEvidence("H2", Verdict.SUPPORTED, f"followed to t = {self.problem.horizon}, and put back into the flow equation"),
+            HypothesisEvidence(
+                "H2", Verdict.SUPPORTED, f"followed to t = {self.problem.horizon}, and put back into the flow equation"
+            ),
         )
 
 

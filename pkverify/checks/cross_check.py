@@ -16,10 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from random import Random
-
 from typing import TYPE_CHECKING
 
-from pkverify.arithmetic.ball import BallAlgebra, endpoints, real, working_precision
+from pkverify.arithmetic.ball import Ball, BallAlgebra, endpoints, real, working_precision
 from pkverify.arithmetic.quadrature import gauss_legendre
 from pkverify.precise.flow import Segment
 from pkverify.precise.solution import gradient_at, values_at
@@ -83,8 +82,8 @@ def _output_gap(context: Context) -> Fraction:
 
 def _derivative_gap(context: Context, digits: int) -> Fraction:
     """Jacobians and loss derivatives of the graph against central differences, for every row, at one time."""
-    solution, problem, worst = context.solution, context.problem, Fraction(0)
-    system, (state, weights) = solution.system, _state(context, _TIMES[1])
+    problem, worst = context.problem, Fraction(0)
+    system, (state, weights) = context.solution.system, _state(context, context.problem.horizon * _TIMES[1])
     step = Fraction(1, 10 ** (digits // 2 + 3))
     for row in dict.fromkeys([*range(system.example_count), *system.query_rows]):
         inputs = system.row_inputs[row]
@@ -104,8 +103,8 @@ def _derivative_gap(context: Context, digits: int) -> Fraction:
 
 def _flow_gap(context: Context, digits: int) -> Fraction:
     """``w' . v`` along the path against minus the slope of the total loss in a direction v."""
-    solution, worst = context.solution, Fraction(0)
-    step, random = Fraction(1, 10 ** (digits // 2 + 3)), Random(context.seed)
+    worst, step = Fraction(0), Fraction(1, 10 ** (digits // 2 + 3))
+    random = Random(context.seed)  # noqa: S311 - directions to look in, the same in every run
     for part in _TIMES:
         time = context.problem.horizon * part
         _, weights = _state(context, time)
@@ -135,7 +134,10 @@ def _integral_gap(context: Context, digits: int) -> Fraction:
         for node, weight in rule:
             state = _params(context, segment, node * segment.length)
             jacobians = {
-                row: [[numbers.fraction(v) for v in gradient_at(system, state, row, factors)] for factors in system.rows[row].jacobian]
+                row: [
+                    [numbers.fraction(v) for v in gradient_at(system, state, row, factors)]
+                    for factors in system.rows[row].jacobian
+                ]
                 for row in {*queries, *examples}
             }
             slopes = {i: values_at(system, state, i, system.compiled.loss_derivatives) for i in examples}
@@ -154,7 +156,7 @@ def _integral_gap(context: Context, digits: int) -> Fraction:
 
 
 def _state(context: Context, time: Fraction) -> tuple[list[int], list[Fraction]]:
-    """The parameters at a time (or at a part of the horizon, if below 1 of it), in units and as rationals."""
+    """The parameters at a time, in units of the number type and as rationals."""
     state = context.solution.path.params_at(time)
     return state, [context.solution.system.numbers.fraction(v) for v in state]
 
@@ -178,23 +180,23 @@ def _velocity(context: Context, time: Fraction) -> tuple[list[Fraction], Fractio
     return slopes, segment.scale
 
 
-def _outputs(context: Context, weights: Sequence[Fraction], inputs: Vector):  # noqa: ANN202
+def _outputs(context: Context, weights: Sequence[Fraction], inputs: Vector) -> list[Ball]:
     return context.problem.model.build(BallAlgebra(), [real(w) for w in weights], [real(v) for v in inputs])
 
 
-def _difference(context: Context, weights: Sequence[Fraction], inputs: Vector, j: int, step: Fraction):  # noqa: ANN202
+def _difference(context: Context, weights: Sequence[Fraction], inputs: Vector, j: int, step: Fraction) -> list[Ball]:
     """Central differences of all outputs in one parameter."""
     upper, lower = (_outputs(context, _moved(weights, j, s), inputs) for s in (step, -step))
     return [(a - b) / real(2 * step) for a, b in zip(upper, lower, strict=True)]
 
 
-def _loss(context: Context, outputs: Sequence[Fraction], targets: Vector):  # noqa: ANN202
+def _loss(context: Context, outputs: Sequence[Fraction], targets: Vector) -> Ball:
     algebra = BallAlgebra()
     value = context.problem.loss.build(algebra, [real(v) for v in outputs], [real(v) for v in targets])
     return value * real(context.problem.example_scale)
 
 
-def _total_loss(context: Context, weights: Sequence[Fraction]):  # noqa: ANN202
+def _total_loss(context: Context, weights: Sequence[Fraction]) -> Ball:
     """The whole objective by its forward formulas: every example, the reduction, the regulariser."""
     problem, algebra = context.problem, BallAlgebra()
     params = [real(w) for w in weights]
@@ -212,7 +214,7 @@ def _moved(values: Sequence[Fraction], at: int, step: Fraction) -> list[Fraction
     return [v + step if k == at else v for k, v in enumerate(values)]
 
 
-def _distance(value: Fraction, ball) -> Fraction:  # noqa: ANN001
+def _distance(value: Fraction, ball: Ball) -> Fraction:
     """How far a number can be from what a ball encloses, relative to max(1, |value|)."""
     low, high = endpoints(ball)
     return max(abs(value - low), abs(value - high)) / max(Fraction(1), abs(value))
@@ -225,4 +227,3 @@ def _dot(left: Sequence[Fraction], right: Sequence[Fraction]) -> Fraction:
 def _short(value: Fraction, bits: int) -> Fraction:
     """The value rounded to so many bits after the point: sums of exact products would grow without need."""
     return Fraction((value.numerator << bits) // value.denominator, 1 << bits)
-

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
+from math import inf, isfinite, log2
 
 from pkverify.arithmetic.fixed_point import DomainError, FixedPoint
 from pkverify.checks.context import Context
@@ -51,7 +53,11 @@ def check_descent(context: Context) -> Iterator[Evidence]:
         distance = _slope_error(errors) if settled else float("inf")
         holds = distance <= SLOPE_TOLERANCE
         residual = f"{distance:.2e}" if settled else None
-        message = f"observed order {_orders(errors)[-1]:.4f} at {steps // 2} steps" if settled else "too few runs within the budget"
+        message = (
+            f"observed order {_orders(errors)[-1]:.4f} at {steps // 2} steps"
+            if settled
+            else "too few runs within the budget"
+        )
         message = message if holds else f"{message}: not settled within the budget; a shorter horizon would decide"
     yield Evidence(
         "T1b", Verdict.SUPPORTED if holds else Verdict.INCONCLUSIVE, "descent", hypotheses, residual=residual,
@@ -68,7 +74,10 @@ def _descent_error(system: AugmentedSystem, learning_rate: Fraction, steps: int,
         for _ in range(steps):
             total = [numbers.zero] * len(state)
             for row in range(system.example_count):
-                total = [t + g for t, g in zip(total, gradient_at(system, state, row, system.rows[row].gradient), strict=True)]
+                total = [
+                    t + g
+                    for t, g in zip(total, gradient_at(system, state, row, system.rows[row].gradient), strict=True)
+                ]
             if system.penalty_row is not None:
                 penalty = gradient_at(system, state, system.penalty_row, system.rows[system.penalty_row].gradient)
                 total = [t + g for t, g in zip(total, penalty, strict=True)]
@@ -83,10 +92,8 @@ def _descent_error(system: AugmentedSystem, learning_rate: Fraction, steps: int,
 
 def _orders(errors: Sequence[float]) -> list[float]:
     """Observed orders log2(e(h)/e(h/2)), once extrapolated: the plain quotient is itself only first-order accurate."""
-    from math import inf, isfinite, log2
-
-    plain = [log2(a / b) if isfinite(a) and b > 0 and a > 0 else inf for a, b in zip(errors, errors[1:], strict=False)]
-    return [2 * b - a if isfinite(a) and isfinite(b) else inf for a, b in zip(plain, plain[1:], strict=False)]
+    plain = [log2(a / b) if isfinite(a) and b > 0 and a > 0 else inf for a, b in pairwise(errors)]
+    return [2 * b - a if isfinite(a) and isfinite(b) else inf for a, b in pairwise(plain)]
 
 
 def _slope_error(errors: Sequence[float]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 from pkverify.arithmetic.ball import BallAlgebra, endpoints, real_part, working_precision
@@ -29,7 +30,8 @@ def check_identity(context: Context) -> Iterator[Evidence]:
         )
     elif holds:
         closed = max(context.gaps, key=lambda gap: gap.value)
-        message = f"{len(context.asked)} queries, {len(context.outputs)} outputs; second route within {decimal_text(closed.value, 2)}"
+        sizes = f"{len(context.asked)} queries, {len(context.outputs)} outputs"
+        message = f"{sizes}; second route within {decimal_text(closed.value, 2)}"
     else:
         message = "the residual exceeds the tolerance, and an estimate refutes nothing; ask for more digits"
     yield Evidence(
@@ -50,11 +52,10 @@ def check_vector_output(context: Context) -> Iterator[Evidence]:
     if len(context.outputs) == 1:
         yield not_applicable("T1k", "the model has one output")
         return
+    size = len(context.outputs)
     for evidence in check_identity(context):
-        yield Evidence(
-            "T1k", evidence.verdict, evidence.method, evidence.hypotheses, evidence.residual, evidence.bound,
-            evidence.tolerance, route="precise", message=f"with the {len(context.outputs)} x {len(context.outputs)} matrix kernel",
-        )  # fmt: skip
+        said = f"with the {size} x {size} matrix kernel" if evidence.verdict.holds else evidence.message
+        yield replace(evidence, claim="T1k", message=said)
 
 
 def check_ratio_form(context: Context) -> Iterator[Evidence]:
@@ -86,7 +87,9 @@ def check_ratio_form(context: Context) -> Iterator[Evidence]:
         )  # fmt: skip
         return
     count = len(context.asked) * len(context.problem.data)
-    separated = f"{count - free} of {count} path kernels are separated from 0" + (f", {free} vanish exactly" if free else "")
+    separated = f"{count - free} of {count} path kernels are separated from 0" + (
+        f", {free} vanish exactly" if free else ""
+    )
     holds = abs(worst) <= context.tolerance
     yield Evidence(
         "T1a",
@@ -148,7 +151,9 @@ def check_log_probability(context: Context) -> Iterator[Evidence]:
         residual=decimal_text(worst, 3),
         tolerance=decimal_text(context.tolerance, 3),
         route="precise",
-        message="L'_i is the constant -1, so each contribution is its path kernel" if holds else "contribution and kernel differ",
+        message="L'_i is the constant -1, so each contribution is its path kernel"
+        if holds
+        else "contribution and kernel differ",
     )
 
 

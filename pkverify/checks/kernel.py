@@ -1,8 +1,8 @@
-"""D6b, D7, D8, SE: the path kernel is positive semidefinite, symmetric, an integral, and obeys the single-example law."""
+"""D6b, D7, D8, SE: the path kernel is semidefinite, symmetric, an integral, and obeys the single-example law."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -56,7 +56,7 @@ def check_symmetric(context: Context) -> Iterator[Evidence]:
 
 
 def check_path_integral(context: Context) -> Iterator[Evidence]:
-    """D8: the path kernel is the time integral of the tangent kernel, by Gauss quadrature of Jacobians along the path."""
+    """D8: the path kernel is the time integral of the tangent kernel, by Gauss quadrature along the path."""
     [gap] = [gap for gap in context.gaps if gap.name == "integrals"]
     yield Evidence(
         "D8", Verdict.SUPPORTED if gap.closed else Verdict.INCONCLUSIVE, "quadrature", context.flow_hypotheses(),
@@ -88,7 +88,7 @@ def check_single_example(context: Context) -> Iterator[Evidence]:
     yield Evidence(
         "SE", Verdict.SUPPORTED if holds else Verdict.INCONCLUSIVE, "quadrature", context.flow_hypotheses(),
         residual=decimal_text(residual, 3), tolerance=decimal_text(context.tolerance * 10, 3), route="precise",
-        message="K(x_1, x_1) from the loss alone, without the model" if holds else "the two values of K(x_1, x_1) disagree",
+        message="K(x_1, x_1) from the loss alone, without the model" if holds else "the two values disagree",
     )  # fmt: skip
 
 
@@ -96,10 +96,12 @@ def _gram(context: Context) -> np.ndarray:
     """The path kernel among the training inputs, as blocks of C x C, in doubles."""
     kernels = context.solution.path_kernels
     known = [(q, i) for i in range(len(context.problem.data)) if (q := context.query_of(i)) is not None]
-    return np.block([[np.array([[float(v) for v in row] for row in kernels[q][j]]) for _, j in known] for q, _ in known])
+    return np.block(
+        [[np.array([[float(v) for v in row] for row in kernels[q][j]]) for _, j in known] for q, _ in known]
+    )
 
 
-def _loss_derivative(problem: Problem, digits: int):  # noqa: ANN202
+def _loss_derivative(problem: Problem, digits: int) -> Callable[[Fraction], Fraction]:
     """L' of the only example as a function of the output, from a problem whose model is its own parameter."""
     identity = ExpressionModel(("y",), ("unused",), (parse_expression("y", ["y"]),))
     zero = (Fraction(0),)

@@ -58,7 +58,9 @@ def check(
     try:
         for name, problem in problems:
             progress(f"checking {name}")
-            finished.append(check_problem(name, problem, digits=digits, routes=chosen, named=named, claims=wanted, seed=seed))
+            finished.append(
+                check_problem(name, problem, digits=digits, routes=chosen, named=named, claims=wanted, seed=seed)
+            )
         if "exact" in chosen:
             progress("proving the steps of the theorem")
             theorem = prove_theorem(wanted)
@@ -83,7 +85,7 @@ def check_problem(
     evidence: list[Evidence] = []
     decompositions: list[Decomposition] = []
     skipped: dict[str, str] = {}
-    refused = {route: "this version has no such route" for route in named & set(ABSENT_ROUTES)}
+    refused = dict.fromkeys(sorted(named & set(ABSENT_ROUTES)), "this version has no such route")
     derivation, series = (), {}
     if "exact" in routes:
         from pkverify.exact.derivation import derive
@@ -126,9 +128,12 @@ def prove_theorem(claims: frozenset[str] | None = None) -> ProblemRun:
     from pkverify.exact.proof_steps import PROOFS, derivation
 
     evidence = tuple(
-        replace(prove(), route="exact") for identifier, prove in PROOFS.items() if claims is None or identifier in claims
+        replace(prove(), route="exact")
+        for identifier, prove in PROOFS.items()
+        if claims is None or identifier in claims
     )
-    return ProblemRun(name=THEOREM, evidence=evidence, derivation=derivation() if evidence else ())
+    steps = derivation({item.claim: item for item in evidence}) if claims is None else ()
+    return ProblemRun(name=THEOREM, evidence=evidence, derivation=steps)
 
 
 def _precise_evidence(context: Context, claims: frozenset[str] | None) -> list[Evidence]:
@@ -148,7 +153,9 @@ def _stopped(error: FlowError, claims: frozenset[str] | None) -> list[Evidence]:
     if not error.hypothesis:
         return [Evidence(i, Verdict.INCONCLUSIVE, "mpmath", message=message, route="precise") for i in identifiers]
     failing = HypothesisEvidence(error.hypothesis, Verdict.SUPPORTED, f"fails: {error.what}")
-    return [Evidence(i, Verdict.NOT_APPLICABLE, "mpmath", (failing,), message=message, route="precise") for i in identifiers]
+    return [
+        Evidence(i, Verdict.NOT_APPLICABLE, "mpmath", (failing,), message=message, route="precise") for i in identifiers
+    ]
 
 
 def _chosen_routes(routes: Sequence[str] | None) -> tuple[tuple[str, ...], frozenset[str]]:
@@ -157,10 +164,14 @@ def _chosen_routes(routes: Sequence[str] | None) -> tuple[tuple[str, ...], froze
     for route in routes:
         if route not in ROUTES + ABSENT_ROUTES:
             raise InputError(
-                f"--routes {route}", f"the routes are {', '.join(ROUTES + ABSENT_ROUTES)}", "name some of them, separated by commas"
+                f"--routes {route}",
+                f"the routes are {', '.join(ROUTES + ABSENT_ROUTES)}",
+                "name some of them, separated by commas",
             )
     if not routes:
-        raise InputError("--routes is empty", "a run without a route checks nothing", f"name some of {', '.join(ROUTES)}")
+        raise InputError(
+            "--routes is empty", "a run without a route checks nothing", f"name some of {', '.join(ROUTES)}"
+        )
     return tuple(r for r in ROUTES if r in routes), frozenset(routes)
 
 

@@ -18,16 +18,14 @@ from pkverify.arithmetic.ball import (
     BallDomainError,
     complex_ball,
     divided,
-    hypergeometric,
     imaginary_unit,
-    incomplete_beta,
     integer_power,
-    lambert_w,
     real_part,
     sign,
     to_decimal,
     working_precision,
 )
+from pkverify.arithmetic.ball_functions import hypergeometric, incomplete_beta, integral, lambert_w
 from pkverify.errors import UntreatableError
 from pkverify.exact.algebra import fraction
 
@@ -43,8 +41,8 @@ def evaluate(expression: Expr, values: Mapping[Expr, Fraction | Ball] | None = N
     """Enclose an expression at given values of its symbols, at the working precision.
 
     Args:
-        expression: A SymPy expression of elementary functions, Lambert's W, erf, Max, Abs, hyper, betainc or
-            lowergamma.
+        expression: A SymPy expression of elementary functions, Lambert's W, erf, Max, Abs, hyper, betainc,
+            lowergamma, and definite integrals of these.
         values: A rational or a ball for each symbol.
         analytic: Refuse balls on which the expression may not be analytic (branch cuts, kinks), instead of returning
             the hull over both sides of a cut; rigorous quadrature needs this.
@@ -99,7 +97,7 @@ def decimal_value(enclose: Callable[[int], Ball], digits: int) -> str | None:
         The decimal, or None where ``MOST_BITS`` do not settle it: the number is 0, or at a tie of two decimals.
 
     Example:
-        >>> decimal_value(lambda bits: evaluate_real(sp.sqrt(2)), 20)
+        >>> decimal_value(lambda _: evaluate_real(sp.sqrt(2)), 20)
         '1.4142135623730950488'
     """
     bits = 64 + 4 * digits
@@ -124,7 +122,7 @@ def _combine(node: Expr, walk: Callable[[Expr], Ball], analytic: bool) -> Ball: 
     if node.is_Rational:
         return complex_ball(fraction(node))
     if node.is_Add:
-        return sum((walk(term) for term in node.args), complex_ball(0))
+        return _ANALYTIC.add([walk(term) for term in node.args])
     if node.is_Mul:
         product = complex_ball(1)
         for factor in node.args:
@@ -152,8 +150,8 @@ def _combine(node: Expr, walk: Callable[[Expr], Ball], analytic: bool) -> Ball: 
 def _power(base: Expr, exponent: Expr, walk: Callable[[Expr], Ball], analytic: bool) -> Ball:  # noqa: FBT001
     if exponent.is_Integer:
         return integer_power(walk(base), int(exponent))
-    value = walk(base)
-    if exponent.is_Rational and value == 0 and exponent > 0:
+    value: Ball = walk(base)
+    if exponent.is_Rational and exponent > 0 and value.is_zero():
         return value
     if exponent == sp.Rational(1, 2):
         return _ANALYTIC.call("sqrt", value) if analytic else value.sqrt()
@@ -222,6 +220,16 @@ def _lowergamma(node: Expr, walk: Callable[[Expr], Ball], analytic: bool) -> Bal
     return divided((_log(end, analytic) * order).exp() * series, order)
 
 
+def _integral(node: Expr, walk: Callable[[Expr], Ball], analytic: bool) -> Ball:  # noqa: FBT001
+    """A definite integral in one variable, by rigorous quadrature between real ends."""
+    del analytic  # between real ends, and refused wherever the integrand is not analytic
+    if len(node.limits) != 1 or len(node.limits[0]) != 3 or node.function.free_symbols > {node.limits[0][0]}:
+        raise UntreatableError(f"{str(node)[:80]} has no ball evaluation", "it is no definite integral of one variable")
+    variable, start, end = node.limits[0]
+    ends = (real_part(walk(start)), real_part(walk(end)))
+    return _as_complex(integral(lambda s: evaluate(node.function, {variable: s}, analytic=True), *ends))
+
+
 _ARGUMENTWISE: dict[type, Callable[[Ball, bool], Ball]] = {
     sp.log: _log,
     sp.sin: lambda value, _: value.sin(),
@@ -243,4 +251,5 @@ _OTHERS: dict[type, Callable[[Expr, Callable[[Expr], Ball], bool], Ball]] = {
     sp.betainc: _betainc,
     sp.lowergamma: _lowergamma,
     sp.LambertW: _lambert,
+    sp.Integral: _integral,
 }

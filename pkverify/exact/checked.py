@@ -13,7 +13,8 @@ from typing import Any
 
 import sympy as sp
 
-from pkverify.arithmetic.ball import BallDomainError, ball_text, integral, radius, working_precision
+from pkverify.arithmetic.ball import BallDomainError, ball_text, radius, working_precision
+from pkverify.arithmetic.ball_functions import integral
 from pkverify.errors import PkverifyError
 from pkverify.exact.ball_evaluation import evaluate
 from pkverify.exact.zero_test import Outcome, Range, random_points, zero_test
@@ -49,7 +50,6 @@ def checked_antiderivative(
     *,
     guided: Expr | None = None,
     points: int = 3,
-    seed: int = 0,
 ) -> Antiderivative:
     """Integrate with SymPy (or take a guided form), and check the answer twice.
 
@@ -59,7 +59,6 @@ def checked_antiderivative(
         ranges: Where random points are drawn: for the variable, and for every other free symbol.
         guided: A form to be checked instead of asking SymPy.
         points: How many random choices of parameters and interval are compared.
-        seed: Fixes them.
 
     Raises:
         RejectedError: If SymPy has no answer, or the answer is wrong, or no comparison was possible.
@@ -79,51 +78,58 @@ def checked_antiderivative(
     if candidate.has(sp.Integral):
         raise RejectedError(f"SymPy has no antiderivative of {integrand}")
     what = f"the antiderivative {candidate} of {integrand}"
-    test = zero_test(candidate.diff(variable) - integrand, ranges, seed=seed)
+    test = zero_test(candidate.diff(variable) - integrand, ranges)
     if test.outcome is Outcome.NONZERO:
         raise RejectedError(f"{what} is wrong", f"its derivative differs from the integrand: {test}")
+
+    def agrees(point: Mapping[Expr, Fraction], end: Fraction) -> bool:
+        """Whether F(end) - F(start) was compared with the integral, and stood."""
+        with working_precision(_BITS):
+            try:
+                difference = evaluate(candidate, {**point, variable: end}) - evaluate(candidate, point)
+                whole = integral(
+                    lambda s: evaluate(integrand, {**point, variable: s}, analytic=True), point[variable], end
+                )
+            except BallDomainError:
+                return False
+            if not difference.overlaps(whole + 0 * difference):
+                gap = ball_text(difference - whole, 10)
+                raise RejectedError(f"{what} is wrong", f"it differs by {gap} between {point[variable]} and {end}")
+            return radius(difference.real) < _WIDEST and radius(whole) < _WIDEST
+
     compared = 0
-    for first, second in zip(random_points(ranges, points, seed), random_points(ranges, points, seed + 1), strict=True):
+    for first, second in zip(random_points(ranges, points, 1), random_points(ranges, points, 2), strict=True):
         start, end = sorted((first[variable], second[variable]))
-        compared += _agrees(candidate, integrand, variable, {**first, variable: start}, end, what)
+        compared += agrees({**first, variable: start}, end)
     if not compared:
-        raise RejectedError(
-            f"{what} could not be compared with an integral", "no point of the ranges could be evaluated"
-        )
+        raise RejectedError(f"{what} could not be compared with an integral", "no point could be evaluated")
     return Antiderivative(candidate, test.outcome is Outcome.ZERO)
 
 
-def _agrees(
-    candidate: Expr, integrand: Expr, variable: Expr, point: Mapping[Expr, Fraction], end: Fraction, what: str
-) -> bool:
-    """Whether F(end) - F(start) was compared with the integral, and stood."""
-    with working_precision(_BITS):
-        try:
-            difference = evaluate(candidate, {**point, variable: end}) - evaluate(candidate, point)
-            whole = integral(lambda s: evaluate(integrand, {**point, variable: s}, analytic=True), point[variable], end)
-        except BallDomainError:
-            return False
-        if not difference.overlaps(whole + 0 * difference):
-            raise RejectedError(
-                f"{what} is wrong",
-                f"it differs by {ball_text(difference - whole, 10)} between {point[variable]} and {end}",
-            )
-        return radius(difference.real) < _WIDEST and radius(whole) < _WIDEST
+@dataclass(frozen=True)
+class InitialValueProblem:
+    """A scalar equation ``state' = rate`` with its initial value.
 
-
-def checked_flow(
-    solution: Expr, rate: Expr, state: Expr, time: Expr, start: Expr, ranges: Mapping[Expr, Range], *, seed: int = 0
-) -> bool:
-    """Substitute a solution of ``state' = rate`` back into its equation and its initial value.
-
-    Args:
-        solution: The solution, in ``time`` and parameters.
+    Attributes:
         rate: The right-hand side, in ``state`` and parameters.
         state: The symbol of the state.
         time: The symbol of time.
         start: The value at time 0.
+    """
+
+    rate: Expr
+    state: Expr
+    time: Expr
+    start: Expr
+
+
+def checked_flow(solution: Expr, equation: InitialValueProblem, ranges: Mapping[Expr, Range]) -> bool:
+    """Substitute a solution back into its equation and its initial value.
+
+    Args:
+        solution: The solution, in time and parameters.
+        equation: What it should solve.
         ranges: Where random points are drawn, for time and all parameters.
-        seed: Fixes them.
 
     Returns:
         Whether both are proved, identically; False where no ball spoke against them.
@@ -134,15 +140,15 @@ def checked_flow(
     Example:
         >>> w, t, k = sp.symbols("w t k", positive=True)
         >>> box = {t: (Fraction(0), Fraction(2)), k: (Fraction(1), Fraction(2))}
-        >>> checked_flow(3 * sp.exp(-k * t), -k * w, w, t, sp.Integer(3), box)
+        >>> checked_flow(3 * sp.exp(-k * t), InitialValueProblem(-k * w, w, t, sp.Integer(3)), box)
         True
     """
     proved = True
     for what, defect in (
-        ("its equation", solution.diff(time) - rate.xreplace({state: solution})),
-        ("its initial value", solution.subs(time, 0) - start),
+        ("its equation", solution.diff(equation.time) - equation.rate.xreplace({equation.state: solution})),
+        ("its initial value", solution.subs(equation.time, 0) - equation.start),
     ):
-        test = zero_test(defect, ranges, seed=seed)
+        test = zero_test(defect, ranges)
         if test.outcome is Outcome.NONZERO:
             raise RejectedError(f"the flow {solution} misses {what}", f"the defect is {test}")
         proved = proved and test.outcome is Outcome.ZERO

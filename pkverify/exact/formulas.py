@@ -55,7 +55,7 @@ class Formulas:
 
     @cached_property
     def generic_outputs(self) -> tuple[Expr, ...]:
-        """The outputs in the symbols of parameters and inputs; parameters that share a name with an input stay apart."""
+        """The outputs in the symbols of parameters and inputs; a parameter and an input of one name stay apart."""
         inputs = [sp.Dummy(symbol.name, real=True) for symbol in self.inputs]
         outputs = self.problem.model.build(_ALGEBRA, self.params, inputs)
         return tuple(output.xreplace(dict(zip(inputs, self.inputs, strict=True))) for output in outputs)
@@ -75,7 +75,7 @@ class Formulas:
         return tuple(sp.Dummy(f"y{k}", real=True) for k in range(self.problem.model.output_count))
 
     def loss_slopes(self, targets: Sequence[Expr]) -> tuple[Expr, ...]:
-        """The derivatives of one example's loss by its outputs, in ``loss_symbols``, scaled as the total loss has it."""
+        """The derivatives of one example's loss by its outputs, in ``loss_symbols``, scaled as in the total loss."""
         loss = self.problem.loss.build(_ALGEBRA, self.loss_symbols, targets)
         scale = rational(self.problem.example_scale)
         return tuple(scale * sp.diff(loss, symbol) for symbol in self.loss_symbols)
@@ -123,7 +123,7 @@ class Formulas:
         return sp.Add(*(a * b for a, b in zip(left, right, strict=True)))
 
     def contribution_rate(self, query: Vector, output: int, example: int) -> Expr:
-        """``-L'_i K_t(x, x_i)``, summed over the example's outputs: what the example adds to the query's output in time."""
+        """``-L'_i K_t(x, x_i)``, summed over the example's outputs: what it adds to the query's output in time."""
         return -sp.Add(
             *(
                 derivative * self.tangent_kernel(query, output, example, other)

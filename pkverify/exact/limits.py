@@ -1,7 +1,7 @@
 """What a closed form tends to as the horizon goes to infinity (claim T1d), where that can be read off safely.
 
-SymPy's ``limit`` is not asked about nested roots: what is read off is a rule about exponentials that die out, a value at
-the end of the path, or a logarithm whose argument is proved to vanish there.
+SymPy's ``limit`` is not asked about nested roots: what is read off is a rule about exponentials that die out, a value
+at the end of the path, or a logarithm whose argument is proved to vanish there.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ def limit_at_infinity(form: ClosedForm, expression: Expr) -> Expr | None:
     if form.is_explicit_in_time:
         remains = _without_decays(expression, form.time)
         return None if remains is None else _polynomial_limit(remains, form.time)
+    if form.limit is None:
+        return None
     if form.limit.is_infinite:
         return _rational_limit(form, expression)
     for logarithm in expression.atoms(sp.log):
@@ -90,7 +92,7 @@ def _polynomial_limit(expression: Expr, time: Expr) -> Expr | None:
 
 
 def _rational_limit(form: ClosedForm, expression: Expr) -> Expr | None:
-    """The limit at infinity of a rational function of e^(z/b) and its logarithms, by SymPy; a value only if it is finite."""
+    """The limit at infinity of a function of e^(z/b) and its logarithms, by SymPy."""
     if expression.count_ops() > 80 or not (expression.atoms(sp.exp) or expression.has(form.progress)):
         return None
     value = sp.limit(expression, form.progress, form.limit)

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
+import sympy as sp
+
 from pkverify.arithmetic.ball import (
     Ball,
     BallDomainError,
     endpoints,
     excludes_zero,
-    integral,
     is_positive,
     midpoint,
     real,
@@ -20,6 +21,7 @@ from pkverify.arithmetic.ball import (
     spanning,
     working_precision,
 )
+from pkverify.arithmetic.ball_functions import integral
 from pkverify.exact.algebra import fraction
 from pkverify.exact.ball_evaluation import evaluate
 from pkverify.exact.closed_forms.record import ClosedForm
@@ -29,6 +31,7 @@ Expr = Any
 _MOST_PIECES = 20_000
 _MOST_STEPS = 500
 _SPAN_BITS = 128
+_FEWEST_BITS_TO_HALVE = 128
 # A path that ends nearer to its limit than this resolves is not proved, only followed.
 _MOST_BITS_OF_THE_WAY = 1 << 12
 
@@ -36,9 +39,9 @@ _MOST_BITS_OF_THE_WAY = 1 << 12
 class Path:
     """The path of a closed form up to a horizon, in balls.
 
-    The end of the path is found from the elapsed time G alone, by a change of sign of G(s) - T between two rationals: an
-    explicit inverse is only a first guess. So what is enclosed rests on G' g = 1, G(start) = 0 and G being continuous on
-    the way, which :meth:`why_not` checks.
+    The end of the path is found from the elapsed time G alone, by a change of sign of G(s) - T between two rationals:
+    an explicit inverse is only a first guess. So what is enclosed rests on G' g = 1, G(start) = 0 and G being
+    continuous on the way, which :meth:`why_not` checks.
 
     Args:
         form: The closed form.
@@ -93,16 +96,16 @@ class Path:
         direction = sign(self._rate(start))
         if direction == 0:
             raise BallDomainError("the rate at the start is not separated from 0")
-        guess = self._explicit_guess()
+        guess = self._explicit_guess() or self._coarse_guess(bits)
         if guess is None:
             guess = self._improved(*self._bracket(start, direction, bits), direction, bits)
         width = max(abs(guess), Fraction(1, 2**bits)) / 2 ** (bits - 16)
-        for _ in range(bits // 4):
+        for _ in range(bits // 16):
             # Behind the true end less time has passed than T, ahead of it more.
             behind, ahead = guess - direction * width, guess + direction * width
             if self._is_late(ahead) and self._is_early(behind):
                 return spanning(min(behind, ahead), max(behind, ahead))
-            width *= 16
+            width *= 2**8
         raise BallDomainError("the end of the path could not be enclosed")
 
     def _is_late(self, s: Fraction) -> bool:
@@ -119,9 +122,23 @@ class Path:
         except BallDomainError:
             return None
 
+    def _coarse_guess(self, bits: int) -> Fraction | None:
+        """The end with half the bits, improved by one step of Newton's method, which doubles them."""
+        if bits < _FEWEST_BITS_TO_HALVE:
+            return None
+        try:
+            with working_precision(bits // 2):
+                coarse = midpoint(self.end(bits // 2))
+            step = midpoint((self._elapsed(coarse) - real(self.horizon)) * self._rate(coarse))
+        except BallDomainError:
+            return None
+        return midpoint(real(coarse - step))
+
     def _bracket(self, start: Fraction, direction: int, bits: int) -> tuple[Fraction, Fraction]:
         """A place where the time is still short of the horizon, and a later one where it is past it."""
         limit = self.form.limit
+        if limit is None:
+            return self._groped(start, direction, bits)
 
         def place(k: int) -> Fraction:
             if limit.is_infinite:
@@ -141,6 +158,22 @@ class Path:
             middle = (k + behind) // 2
             behind, k = (behind, middle) if self._is_late(place(middle)) else (middle, k)
         return (place(behind) if behind else start), place(k)
+
+    def _groped(self, start: Fraction, direction: int, bits: int) -> tuple[Fraction, Fraction]:
+        """The same without knowing the limit: steps that double, and are halved wherever they leave the path."""
+        behind, step = start, Fraction(1, 16)
+        for _ in range(4 * bits):
+            ahead = behind + direction * step
+            try:
+                if sign(self._rate(ahead)) != direction:
+                    raise BallDomainError("beyond the limit of the path")
+                if self._is_late(ahead):
+                    return behind, ahead
+            except BallDomainError:
+                step /= 2
+                continue
+            behind, step = ahead, 2 * step
+        raise BallDomainError("the end is too near to the limit of the path for this precision")
 
     def _improved(self, behind: Fraction, ahead: Fraction, direction: int, bits: int) -> Fraction:
         """Newton's method for G(s) = T, whose derivative is 1/g; halving wherever it leaves the bracket."""
@@ -167,8 +200,8 @@ class Path:
     def why_not(self, others: Iterable[Expr], bits: int = 192) -> str | None:
         """Why the closed form may fail somewhere on the way to the horizon, or None: then it is proved not to.
 
-        The interval is cut into pieces until, on a ball around each, the rate excludes 0, and the rate, the elapsed time,
-        the parameters and the other given expressions are analytic and finite: no pole, no branch cut, no kink.
+        The interval is cut into pieces until, on a ball around each, the rate excludes 0, and the rate, the elapsed
+        time, the parameters and the other given expressions are analytic and finite: no pole, branch cut or kink.
 
         Args:
             others: Further expressions in the progress variable that must be analytic on the way.
@@ -207,7 +240,9 @@ class Path:
         try:
             if not excludes_zero(evaluate(self.form.rate, at, analytic=True)):
                 return "the rate may be 0"
-            for expression in (self.form.elapsed, *others):
+            # The integral of 1/rate is analytic wherever 1/rate is, all the way from the start.
+            elapsed = () if isinstance(self.form.elapsed, sp.Integral) else (self.form.elapsed,)
+            for expression in (*elapsed, *others):
                 evaluate(expression, at, analytic=True)
         except BallDomainError as error:
             return str(error)

@@ -1,8 +1,8 @@
 """Proving a closed form, field by field, for the numbers of one problem.
 
-What is proved does not depend on how the form was found: its parameters are put into the gradient flow of the problem as
-it was read, its antiderivatives are differentiated, and what comes out must be identical, as rational functions of the
-exponentials, logarithms and roots that occur.
+What is proved does not depend on how the form was found: its parameters are put into the gradient flow of the problem
+as it was read, its antiderivatives are differentiated, and what comes out must be identical, as rational functions of
+the exponentials, logarithms and roots that occur.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ class Proof:
         for name, weight, begin in zip(names, form.params, self.formulas.start, strict=True):
             yield self._line("P2", f"{name}(0) = {begin}", weight.xreplace({s: form.start}), begin)
         yield self._line("P2", "dG/ds = 1/g: the time elapsed", sp.diff(form.elapsed, s) * form.rate, sp.Integer(1))
-        yield self._line("P2", "G = 0 at the start", form.elapsed.xreplace({s: form.start}), sp.Integer(0))
+        begin = form.elapsed.xreplace({s: form.start}).replace(sp.Integral, _without_empty)
+        yield self._line("P2", "G = 0 at the start", begin, sp.Integer(0))
         yield self.existence
 
     @cached_property
@@ -187,3 +188,8 @@ class Proof:
         except (ZeroDivisionError, BallDomainError) as error:
             return Line(claim, statement, Outcome.UNKNOWN, str(error))
         return Line(claim, statement, test.outcome, "" if test.outcome is Outcome.ZERO else str(test))
+
+
+def _without_empty(function: Expr, *limits: Expr) -> Expr:
+    """An integral, or 0 where it runs from a point to itself."""
+    return sp.Integer(0) if limits[0][1] == limits[0][2] else sp.Integral(function, *limits)

@@ -8,7 +8,8 @@ from fractions import Fraction
 
 import sympy as sp
 
-from pkverify.arithmetic.ball import Ball, ball_text, decimal_text, divided, working_precision
+from pkverify.arithmetic.ball import Ball, ball_text, divided, working_precision
+from pkverify.arithmetic.decimals import decimal_text
 from pkverify.decomposition import Decomposition
 from pkverify.errors import UntreatableError
 from pkverify.evidence import Evidence, HypothesisEvidence, Verdict
@@ -51,8 +52,8 @@ def decompose_exact(problem: Problem, digits: int) -> tuple[Decomposition, ...]:
         digits: Significant digits of the decimals; each printed digit is right.
 
     Returns:
-        One record per query and output: query by query, then output. ``closed_form`` holds the formulas by field name,
-        and under ``progress`` where the progress variable is at the horizon, for the flows that are not explicit in time.
+        One record per query and output: query by query, then output. ``closed_form`` holds the formulas by field
+        name, and for flows that are not explicit in time, under ``progress``, the progress variable at the horizon.
 
     Raises:
         UntreatableError: If the problem has no closed form here, or a digit cannot be settled.
@@ -153,7 +154,7 @@ class _Split:
             regularizer_term=self._number(terms.regularizer, terms.regularizer_rate),
             residual=self._residual(terms),
             path_kernel=tuple(row[0] for row in kernels) if single else tuple(kernels),
-            weights=tuple(text if text is None or single else text for text, _ in weights),
+            weights=tuple(text for text, _ in weights),
             horizon=self.proof.path.horizon,
             weights_absent=absent,
             closed_form=self._closed_form(terms, [formula for _, formula in weights]),
@@ -178,7 +179,7 @@ class _Split:
         if text is None:
             raise UntreatableError(
                 f"the digits of {str(what)[:80]} cannot be settled",
-                "at the largest precision its ball still leaves a digit open: it is 0 or very small, or the horizon very long",
+                "the largest precision leaves a digit open: it is 0 or very small, or the horizon very long",
                 "use a shorter horizon, or the certified route",
             )
         return text

@@ -35,8 +35,8 @@ class ZeroTest:
     """The outcome of a zero test.
 
     Attributes:
-        outcome: ``ZERO`` is a proof over the atoms of the expression; ``NONZERO`` is a proof by the witness; ``UNKNOWN``
-            means that every ball contained 0, which supports zero and proves nothing.
+        outcome: ``ZERO`` is a proof over the atoms of the expression; ``NONZERO`` is a proof by the witness;
+            ``UNKNOWN`` means that every ball contained 0, which supports zero and proves nothing.
         witness: For ``NONZERO``, the rational point at which the ball excludes 0.
         value: That ball, as text; for ``UNKNOWN``, the last ball that was seen, or why there was none.
     """
@@ -101,9 +101,8 @@ def random_points(ranges: Mapping[Expr, Range], count: int, seed: int) -> list[d
 
     Example:
         >>> x = sp.Symbol("x")
-        >>> points = random_points({x: (Fraction(2), Fraction(3))}, 2, seed=1)
-        >>> all(2 < point[x] < 3 for point in points), points == random_points({x: (Fraction(2), Fraction(3))}, 2, seed=1)
-        (True, True)
+        >>> all(2 < point[x] < 3 for point in random_points({x: (Fraction(2), Fraction(3))}, 5, seed=1))
+        True
     """
     generator = random.Random(seed)  # noqa: S311 - points, not secrets
     return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil, floor, log2
 
 from pkverify.arithmetic.fixed_point import DomainError, FixedPoint
@@ -27,7 +28,7 @@ _NOISE_BITS = 10  # coefficients of so few bits are rounding noise, and say noth
 
 @dataclass(frozen=True)
 class Segment:
-    """One accepted step: the parameters as polynomials in tau = (t - start) / scale, for t in [start, start + length]."""
+    """One accepted step: the parameters as polynomials in tau = (t - start) / scale, for t from start on."""
 
     start: Fraction
     length: Fraction
@@ -139,7 +140,7 @@ class _Integration:
             name = self._kink_name(error.node)
             raise FlowError(
                 f"the path lies on a kink of {name} at t = {float(self.time):.6g}",
-                hypothesis="H0", time=float(self.time), why=f"the argument of {name} vanishes there, so the model has no gradient",
+                hypothesis="H0", time=float(self.time), why=f"the argument of {name} is 0 there: the gradient jumps",
                 fix="start elsewhere, or use a smooth model",
             ) from None  # fmt: skip
         except DomainError as error:
@@ -165,7 +166,10 @@ class _Integration:
         bits = self.numbers.bits
         usable: list[float] = []
         # A base enters through products with others and a sum over the order, hence the margin.
-        for lists, last, margin in ((self.system.params, self.order, 0.0), (self.bases, self.order - 1, log2(self.order))):
+        for lists, last, margin in (
+            (self.system.params, self.order, 0.0),
+            (self.bases, self.order - 1, log2(self.order)),
+        ):
             for series in lists:
                 size = max(0, max(abs(series[0]), abs(series[1])).bit_length() - bits)
                 for k in range(last - 3, last + 1):
@@ -179,13 +183,13 @@ class _Integration:
         if max(abs(v).bit_length() for v in self.state) > self.numbers.bits + _MAX_LOG2:
             self._fail_at_singularity()
         recent = self.lengths[-_RUN:]
-        shrinking = len(recent) == _RUN and all(b < a for a, b in zip(recent, recent[1:], strict=False))
+        shrinking = len(recent) == _RUN and all(b < a for a, b in pairwise(recent))
         if shrinking and recent[-1] < COLLAPSE * max(self.lengths):
             self._fail_at_singularity()
         if len(self.lengths) >= MAX_STEPS:
             raise FlowError(
                 f"{MAX_STEPS} steps reached t = {float(self.time):.6g} of {float(self.horizon):.6g}",
-                hypothesis="", time=float(self.time), why="the problem is stiff: its fastest rate times the horizon is too large",
+                hypothesis="", time=float(self.time), why="the problem is stiff: its fastest rate is too large",
                 fix="rescale the inputs, or shorten the horizon",
             )  # fmt: skip
 
@@ -207,7 +211,7 @@ class _Integration:
                 try:
                     at = first_crossing(row.expansion.series[argument], side, end, self.numbers)
                 except ArithmeticError:
-                    self._refuse_kink(number, argument, "touches it without crossing")
+                    self._refuse_kink(argument, "touches it without crossing")
                 else:
                     if at is not None:
                         crossings.append((at, number, argument))
@@ -238,15 +242,15 @@ class _Integration:
             self._check_crossings()
 
     def _check_crossings(self) -> None:
-        """After a kink every argument must move on to its new side: else the flow slides, turns back or is not unique."""
+        """After a kink every argument must move on: else the flow slides, turns back or is not unique."""
         self.system.expand(self.state, _rounded(self.lengths[-1]), 3, self.branches)
         for number, sides in self.branches.items():
             for argument, side in sides.items():
                 series = self.system.rows[number].expansion.series[argument]
                 if side * series[1] <= self.numbers.one >> 20:
-                    self._refuse_kink(number, argument, "does not cross it")
+                    self._refuse_kink(argument, "does not cross it")
 
-    def _refuse_kink(self, row: int, argument: int, how: str) -> None:
+    def _refuse_kink(self, argument: int, how: str) -> None:
         name = self._kink_name(argument)
         raise FlowError(
             f"the path meets a kink of {name} and {how}, at t = {float(self.time):.6g}",

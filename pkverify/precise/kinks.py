@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pkverify.arithmetic.fixed_point import FixedPoint
+
+FloatArray = NDArray[np.floating]
 
 _IMAGINARY = 1e-5  # a root this close to the real axis (relative to the step) is looked at
 
@@ -33,11 +36,9 @@ def first_crossing(series: Sequence[int], side: int, end: int, numbers: FixedPoi
     if head > np.sum(np.abs(values[1:])):
         return None
     coefficients = values[1:] if starts_at_zero else values
-    roots = np.roots(np.trim_zeros(coefficients[::-1], "f")) if np.any(coefficients[1:]) else np.array([])
-    near = roots[(np.abs(roots.imag) <= _IMAGINARY) & (roots.real > 1e-9) & (roots.real <= 1 + 1e-9)]
-    previous = 0.0
-    for root in sorted(near.real):
-        left, right = 0.5 * (previous + root), min(root + 0.5 * _gap(root, near.real), 1.0)
+    previous, near = 0.0, _real_roots(coefficients)
+    for root, following in zip(near, [*near, 1.0][1:], strict=True):
+        left, right = 0.5 * (previous + root), min(0.5 * (root + max(following, root + 1e-9)), 1.0)
         before, after = (side * float(np.polynomial.polynomial.polyval(at, values)) for at in (left, right))
         if before > 0 > after or (before > 0 and right == 1.0 and after <= 0):
             return _bisect(series, side, numbers, left * scale, right * scale)
@@ -48,9 +49,12 @@ def first_crossing(series: Sequence[int], side: int, end: int, numbers: FixedPoi
     return None
 
 
-def _gap(root: float, roots: np.ndarray) -> float:
-    later = roots[roots > root]
-    return float(np.min(later) - root) if later.size else max(1.0 - root, 1e-9)
+def _real_roots(coefficients: FloatArray) -> list[float]:
+    """The roots in (0, 1], give or take, of a polynomial with the constant coefficient first."""
+    if not np.any(coefficients[1:]):
+        return []
+    roots = [complex(root) for root in np.roots(np.trim_zeros(coefficients[::-1], "f"))]
+    return sorted(root.real for root in roots if abs(root.imag) <= _IMAGINARY and 1e-9 < root.real <= 1 + 1e-9)
 
 
 def _bisect(series: Sequence[int], side: int, numbers: FixedPoint, left: float, right: float) -> int:

@@ -59,7 +59,11 @@ def solve_precise(problem: Problem, digits: int, queries: Sequence[Vector] | Non
         1.264241117657
     """
     if not MIN_DIGITS <= digits <= MAX_DIGITS:
-        raise InputError(f"--digits {digits}", f"the precise route gives {MIN_DIGITS} to {MAX_DIGITS} digits", "choose a number in this range")
+        raise InputError(
+            f"--digits {digits}",
+            f"the precise route gives {MIN_DIGITS} to {MAX_DIGITS} digits",
+            "choose a number in this range",
+        )
     compiled = compile_problem(problem)
     queries = problem.query_inputs if queries is None else queries
     coarse_digits = float(_PILOT_DIGITS)
@@ -103,9 +107,11 @@ def read_decompositions(solution: Solution) -> tuple[Decomposition, ...]:
     return tuple(_decomposition(solution, q, c) for q in range(len(solution.queries)) for c in outputs)
 
 
-def _solve_once(problem: Problem, compiled: ProblemGraph, queries: Sequence[Vector], local_digits: float, digits: int) -> Solution:
+def _solve_once(
+    problem: Problem, compiled: ProblemGraph, queries: Sequence[Vector], local_digits: float, digits: int
+) -> Solution:
     """One run; where the start cannot be told apart from a singular point, it is looked at with more bits first."""
-    bits = working_bits(local_digits)
+    bits, last = working_bits(local_digits), DomainError("", "", certain=False)
     for extra in (0, 100, 400, 1600):
         try:
             system = AugmentedSystem(problem, compiled, FixedPoint(bits + extra), queries)
@@ -115,7 +121,7 @@ def _solve_once(problem: Problem, compiled: ProblemGraph, queries: Sequence[Vect
         else:
             return read_solution(system, path, queries, digits)
     raise InputError(
-        f"the model or the loss is undefined at the start, or too close to it: {last.function} at {last.argument}",  # pyright: ignore[reportPossiblyUnboundVariable]
+        f"the model or the loss is undefined at the start, or too close to it: {last.function} at {last.argument}",
         "the flow needs the gradient of the loss at w(0), and the prediction there",
         "change [flow] initial or the data",
     )
@@ -138,7 +144,8 @@ def _digits_missing_for_weights(solution: Solution) -> float:
         for i, kernel in enumerate(examples):
             if len(kernel) > 1 or solution.kernel_vanishes(q, i, 0, 0):
                 continue
-            size, contribution = max(abs(kernel[0][0]), error), abs(solution.contributions[q][i][0])
+            contribution = abs(solution.contributions[q][i][0])
+            size = max(error, *(abs(value) for row in kernel for value in row))
             weight = contribution / size
             # d(c / K) = (dc + (c / K) dK) / K, held against max(1, |c / K|)
             lost = max(one, size) * (1 + weight) / (max(one, weight) * size)
@@ -172,7 +179,9 @@ def _decomposition(solution: Solution, q: int, c: int) -> Decomposition:
         contributions=tuple(text(example[c]) for example in solution.contributions[q]),
         regularizer_term=text(solution.regularizer_terms[q][c]),
         residual=decimal_text(solution.residual(q, c), 5),
-        path_kernel=tuple(text(k[0][0]) for k in kernels) if scalar else tuple(tuple(text(v) for v in k[c]) for k in kernels),
+        path_kernel=tuple(text(k[0][0]) for k in kernels)
+        if scalar
+        else tuple(tuple(text(v) for v in k[c]) for k in kernels),
         weights=tuple(weights),
         weights_absent=absent,
         error_estimate=decimal_text(solution.error_estimate, 1),
@@ -191,8 +200,8 @@ def kernel_weight(solution: Solution, q: int, i: int) -> tuple[Fraction, ...] | 
         return "K = 0 exactly: the tangent kernel is identically zero, so any number serves as a_i"
     largest = max(abs(v) for row in kernel for v in row)
     error = solution.error_estimate * max(Fraction(1), largest)
-    if len(kernel) == 1:
-        if abs(kernel[0][0]) <= _SEPARATION * error:
+    if len(contribution) == 1:
+        if abs(largest) <= _SEPARATION * error:
             return f"K is not separated from 0: |K| <= {decimal_text(_SEPARATION * error, 1)}"
         return (contribution[0] / kernel[0][0],)
     solved = _solve_linear(kernel, contribution, threshold=_SEPARATION * error * 1000)
@@ -215,4 +224,3 @@ def _solve_linear(
                 factor = rows[r][column] / rows[column][column]
                 rows[r] = [a - factor * b for a, b in zip(rows[r], rows[column], strict=True)]
     return tuple(row[size] / row[k] for k, row in enumerate(rows))
-

@@ -49,7 +49,12 @@ class Solution:
 
     def numbers(self) -> list[Fraction]:
         """All numbers in a fixed order, to compare two solutions of one problem."""
-        flat = [v for rows in (self.initial_outputs, self.final_outputs, self.regularizer_terms) for row in rows for v in row]
+        flat = [
+            v
+            for rows in (self.initial_outputs, self.final_outputs, self.regularizer_terms)
+            for row in rows
+            for v in row
+        ]
         flat += [v for query in self.contributions for example in query for v in example]
         return flat + [v for query in self.path_kernels for example in query for row in example for v in row]
 
@@ -65,7 +70,7 @@ class Solution:
         return max(Fraction(1), abs(self.initial_outputs[query][output]), abs(self.final_outputs[query][output]), parts)
 
     def kernel_vanishes(self, query: int, example: int, left: int, right: int) -> bool:
-        """Whether the tangent kernel of this query and example is identically zero, decided exactly over the rationals."""
+        """Whether the tangent kernel of query and example is identically zero, decided over the rationals."""
         return _vanishes(self.system, self.system.query_rows[query], example, left, right)
 
 
@@ -86,14 +91,21 @@ def read_solution(system: AugmentedSystem, path: Path, queries: Sequence[Vector]
         initial_outputs=tuple(_outputs(system, start, row) for row in rows),
         final_outputs=tuple(_outputs(system, path.final, row) for row in rows),
         contributions=tuple(
-            tuple(tuple(-integral(row, c, i, system.rows[i].gradient) for c in outputs) for i in range(m)) for row in rows
+            tuple(tuple(-integral(row, c, i, system.rows[i].gradient) for c in outputs) for i in range(m))
+            for row in rows
         ),
         regularizer_terms=tuple(
-            tuple(Fraction(0) if penalty is None else -integral(row, c, penalty, system.rows[penalty].gradient) for c in outputs)
+            tuple(
+                Fraction(0) if penalty is None else -integral(row, c, penalty, system.rows[penalty].gradient)
+                for c in outputs
+            )
             for row in rows
         ),
         path_kernels=tuple(
-            tuple(tuple(tuple(integral(row, c, i, system.rows[i].jacobian[o]) for o in outputs) for c in outputs) for i in range(m))
+            tuple(
+                tuple(tuple(integral(row, c, i, system.rows[i].jacobian[o]) for o in outputs) for c in outputs)
+                for i in range(m)
+            )
             for row in rows
         ),
         path=path,

@@ -58,7 +58,9 @@ class AugmentedSystem:
         pairs: The pairs of bases whose products are integrated.
     """
 
-    def __init__(self, problem: Problem, compiled: ProblemGraph, numbers: FixedPoint, queries: Sequence[Vector]) -> None:
+    def __init__(
+        self, problem: Problem, compiled: ProblemGraph, numbers: FixedPoint, queries: Sequence[Vector]
+    ) -> None:
         self.problem = problem
         self.compiled = compiled
         self.numbers = numbers
@@ -132,7 +134,9 @@ class AugmentedSystem:
             result[left, right] = (value * mantissa) >> shift
         return result
 
-    def inner_product(self, left: Sequence[Factor], left_row: int, right: Sequence[Factor], right_row: int) -> dict[Pair, int]:
+    def inner_product(
+        self, left: Sequence[Factor], left_row: int, right: Sequence[Factor], right_row: int
+    ) -> dict[Pair, int]:
         """The inner product of two factored gradients as a combination of pairs of bases: pair -> coefficient."""
         result: dict[Pair, int] = {}
         for (a, base_a), (b, base_b) in zip(left, right, strict=True):
@@ -158,7 +162,7 @@ class AugmentedSystem:
         values = [tuple((expansion.constants[c], base) for c, base in row) for row in factors]
         return Row(expansion, tuple(values[:-1]), values[-1])
 
-    def _flow_component(self, j: int):  # noqa: ANN202
+    def _flow_component(self, j: int):
         """The j-th component of the total gradient: its constant part, and its coefficient of order k."""
         coefficients: list[int] = []
         series: list[list[int]] = []

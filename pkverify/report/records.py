@@ -18,12 +18,16 @@ VerdictName = Literal["proved", "certified", "supported", "inconclusive", "refut
 
 
 class HypothesisRecord(msgspec.Struct):
+    """What is known of one hypothesis."""
+
     id: str
     verdict: VerdictName
     message: str
 
 
 class EvidenceRecord(msgspec.Struct):
+    """What one check found about one claim."""
+
     claim: str
     verdict: VerdictName
     method: str
@@ -37,6 +41,8 @@ class EvidenceRecord(msgspec.Struct):
 
 
 class DecompositionRecord(msgspec.Struct, omit_defaults=True):
+    """One prediction, split over the examples; exact inputs are text."""
+
     route: str
     digits: int
     query: list[str]
@@ -55,6 +61,8 @@ class DecompositionRecord(msgspec.Struct, omit_defaults=True):
 
 
 class DerivationRecord(msgspec.Struct):
+    """One line of a derivation."""
+
     claim: str
     verdict: VerdictName
     text: str
@@ -63,6 +71,8 @@ class DerivationRecord(msgspec.Struct):
 
 
 class ProblemRecord(msgspec.Struct):
+    """All that was found on one problem."""
+
     name: str
     horizon: str | None
     decompositions: list[DecompositionRecord]
@@ -75,6 +85,8 @@ class ProblemRecord(msgspec.Struct):
 
 
 class RunRecord(msgspec.Struct):
+    """A run."""
+
     schema: str
     verdict: VerdictName
     interrupted: bool

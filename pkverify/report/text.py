@@ -33,7 +33,9 @@ def run_text(run: Run, *, colour: bool = False, width: int = 120) -> str:
         width: Columns.
     """
     buffer = StringIO()
-    console = Console(file=buffer, force_terminal=colour, no_color=not colour, width=width, highlight=False, emoji=False)
+    console = Console(
+        file=buffer, force_terminal=colour, no_color=not colour, width=width, highlight=False, emoji=False
+    )
     _banner(console, run)
     for problem in run.problems:
         _problem(console, problem)
@@ -58,15 +60,21 @@ def _banner(console: Console, run: Run) -> None:
 
 def _problem(console: Console, problem: ProblemRun) -> None:
     console.print()
-    console.rule(problem.name if problem.horizon is None else f"{problem.name}   (horizon {problem.horizon})", align="left")
+    console.rule(
+        problem.name if problem.horizon is None else f"{problem.name}   (horizon {problem.horizon})", align="left"
+    )
     for routes, what in ((problem.refused, "refused"), (problem.skipped, "skipped")):
         for route, reason in routes.items():
-            console.print(f"route {route} {what}: {reason}", style="yellow" if what == "refused" else "dim", soft_wrap=True)
+            console.print(
+                f"route {route} {what}: {reason}", style="yellow" if what == "refused" else "dim", soft_wrap=True
+            )
     _claims(console, [item for item in problem.evidence if item.verdict.judged])
     outside = [item for item in problem.evidence if not item.verdict.judged]
     for verdict, items in groupby(sorted(outside, key=lambda item: item.verdict.value), key=lambda item: item.verdict):
         for message, same in groupby(items, key=lambda item: item.message):
-            console.print(f"{verdict.value}: {', '.join(i.claim for i in same)} ({message})", style="dim", soft_wrap=True)
+            console.print(
+                f"{verdict.value}: {', '.join(i.claim for i in same)} ({message})", style="dim", soft_wrap=True
+            )
     if problem.name != THEOREM:
         _decompositions(console, problem.decompositions)
 
@@ -81,13 +89,23 @@ def _claims(console: Console, items: list[Evidence]) -> None:
         how = f"{item.route} ({item.method})" if item.route and item.method != item.route else item.method
         colour = _COLOURS.get(item.verdict, "")
         verdict = f"[{colour}]{item.verdict.value}[/]" if colour else item.verdict.value
-        message = f"{item.message} witness: {item.witness}" if item.witness else item.message
-        table.add_row(item.claim, verdict, item.residual or "", item.tolerance or "", how, message.replace("[", "\\["))
+        table.add_row(
+            item.claim, verdict, item.residual or "", item.tolerance or "", how, _remark(item).replace("[", "\\[")
+        )
     console.print(table)
 
 
+def _remark(item: Evidence) -> str:
+    """What stands behind a verdict: hypotheses that were assumed and not checked, the message, the witness."""
+    assumed = [h.id for h in item.hypotheses if h.verdict is Verdict.NOT_CHECKABLE]
+    parts = [f"under {', '.join(assumed)}"] if assumed else []
+    parts += [item.message] if item.message else []
+    parts += [f"witness: {item.witness}"] if item.witness else []
+    return "; ".join(parts)
+
+
 def _decompositions(console: Console, items: tuple[Decomposition, ...]) -> None:
-    """The contributions at the first queries, by the route with the most digits, their sum and the residual below them."""
+    """The contributions at the first queries, their sum and the residual below them."""
     best = [item for item in items if item.route == (items[-1].route if items else "")]
     for item in best[:_SHOWN_TABLES]:
         _decomposition(console, item)
@@ -98,7 +116,10 @@ def _decompositions(console: Console, items: tuple[Decomposition, ...]) -> None:
 def _decomposition(console: Console, item: Decomposition) -> None:
     query = ", ".join(map(str, item.query))
     console.print()
-    console.print(f"prediction at x = ({query}), output {item.output}, in the units of the output  [{item.route}, {item.digits} digits]", markup=False)
+    console.print(
+        f"prediction at x = ({query}), output {item.output}, in its units  [{item.route}, {item.digits} digits]",
+        markup=False,
+    )
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=False)
     table.add_column("")
     for name in ("contribution", "path kernel", "weight a_i"):

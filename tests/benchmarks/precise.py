@@ -2,8 +2,8 @@
 
     python tests/benchmarks/precise.py [--digits 15,30,50] [--repeat 3]
 
-Both follow the two-parameter tanh neuron f = tanh(w0 x + w1), two examples, one query, to t = 2, with the path kernel and
-the contribution of each example: six states. ``odefun`` carries the integrals as states. The precise route's time
+Both follow the two-parameter tanh neuron f = tanh(w0 x + w1), two examples, one query, to t = 2, with the path kernel
+and the contribution of each example: six states. ``odefun`` carries the integrals as states. The precise route's time
 is that of the whole decomposition: compiling the graph, the pilot run, the main run, the error estimate. All times
 come from one run; the digits are compared; mpmath's backend is named (``MPMATH_NOGMPY=1`` forces the pure one).
 """
@@ -66,8 +66,12 @@ def main() -> None:
         solution = solve_precise(problem, digits)
         found = [k for i in range(2) for k in (solution.path_kernels[0][i][0][0], -solution.contributions[0][i][0])]
         with mpmath.workdps(digits + 10):
-            difference = max(abs(mpmath.mpf(a.numerator) / a.denominator - b) for a, b in zip(found, expected[2:], strict=True))
-            print(f"{digits:6} {slow:8.2f} s {fast:8.4f} s {slow / fast:7.0f}  {mpmath.nstr(difference, 3)}", flush=True)
+            difference = max(
+                abs(mpmath.mpf(a.numerator) / a.denominator - b) for a, b in zip(found, expected[2:], strict=True)
+            )
+            print(
+                f"{digits:6} {slow:8.2f} s {fast:8.4f} s {slow / fast:7.0f}  {mpmath.nstr(difference, 3)}", flush=True
+            )
 
 
 def timed(problem: object, digits: int) -> float:

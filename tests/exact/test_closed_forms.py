@@ -1,4 +1,4 @@
-"""Every family against a route that shares nothing with it: dual numbers for derivatives, extrapolation for the flow."""
+"""Every family against a route that shares nothing with it: dual numbers for derivatives, extrapolation for flows."""
 
 from __future__ import annotations
 
@@ -15,12 +15,8 @@ from pkverify.decomposition import Decomposition
 from pkverify.errors import UntreatableError
 from pkverify.evidence import Verdict
 from pkverify.exact.closed_forms import find
-from pkverify.exact.closed_forms.affine import exponential_moment, scalar_flow
-from pkverify.exact.closed_forms.rational_powers import primitive
 from pkverify.exact.closed_forms.record import ClosedForm
-from pkverify.exact.closed_forms.separable import level_integral, riccati
 from pkverify.exact.formulas import Formulas
-from pkverify.exact.identity import is_identity
 from pkverify.exact.proof import Proof
 from pkverify.exact.route import decompose_exact, verify_exact
 from pkverify.exact.zero_test import Outcome
@@ -32,8 +28,8 @@ from pkverify.problem import Dataset, Problem, Regularizer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-DIGITS = 24
-TOLERANCE = mpf(10) ** -20
+DIGITS = 22
+TOLERANCE = mpf(10) ** -18
 
 
 # The independent route.
@@ -91,7 +87,7 @@ class DualAlgebra:
         return argument.chain(value, slope)
 
 
-def reference(problem: Problem, query: tuple[Fraction, ...], steps: int, rows: int = 11) -> dict[str, Any]:
+def reference(problem: Problem, query: tuple[Fraction, ...], steps: int, rows: int = 12) -> dict[str, Any]:
     """One output's split, from the augmented system (w, contributions, path kernels, regulariser's term)."""
     width, count = len(problem.initial), len(problem.data)
     algebra, loss_algebra = DualAlgebra(width), DualAlgebra(1)
@@ -124,7 +120,7 @@ def reference(problem: Problem, query: tuple[Fraction, ...], steps: int, rows: i
             pull = -sum(a * b for a, b in zip(here.slopes, penalty.slopes, strict=True))
         return [*slopes, *parts, *kernels, pull]
 
-    with mp.workdps(45):
+    with mp.workdps(34):
         state = [mpf(w.numerator) / w.denominator for w in problem.initial]
         first = output(state, query).value
         state = extrapolated(
@@ -145,8 +141,8 @@ def reference(problem: Problem, query: tuple[Fraction, ...], steps: int, rows: i
 
 def settled(problem: Problem, query: tuple[Fraction, ...]) -> dict[str, Any]:
     """The reference, with steps made smaller until it no longer moves."""
-    before = reference(problem, query, steps=3)
-    for steps in (5, 9, 16, 30):
+    before = reference(problem, query, steps=4)
+    for steps in (7, 14, 30):
         now = reference(problem, query, steps=steps)
         moved = [abs(a - b) for a, b in zip(numbers(before), numbers(now), strict=True)]
         if max(moved) < TOLERANCE:
@@ -192,7 +188,7 @@ def agrees(problem: Problem) -> None:
 
 
 def compare(problem: Problem, record: Decomposition) -> None:
-    with mp.workdps(45):
+    with mp.workdps(34):
         truth = settled(problem, record.query)
         for name in ("initial_output", "final_output", "regularizer_term"):
             assert close(getattr(record, name), truth[name]), (name, getattr(record, name), truth[name])
@@ -240,38 +236,51 @@ def problem(
     return Problem(model, loss, data, rationals(*initial), Fraction(str(horizon)), asked, **more)
 
 
+UV, EXP, SIGMOID = formula("u*v*x", "u", "v"), formula("exp(w*x)", "w"), formula("sigmoid(w*x)", "w")
+PRODUCT, EXPONENTIAL = "product of two scalars", "exp, one example"
+LOGIT, PROBABILITY = "logistic, one example", "logistic, one example, output p"
+BALANCED = "balanced product of {} scalars"
+WEAK = Regularizer(strength=Fraction(2, 3))
+WRITTEN_OUT, LOG_SIGMOID = formula("1/(1+exp(-w*x))", "w"), formula("-softplus(-w*x)", "w")
+GAUSSIAN = formula("-(x-m)**2/2 - log(2*pi)/2", "m")
+ALMOST_SQUARED = Loss("expression", parse_expression("(y-target)**2/2 + y**4/100", ["y", "target"]))
+
 PROBLEMS = {
     "1: w x": ("affine", problem(LINE, SQUARED, PAIR, ["1/3"], "3/2", "5/7", -2)),
     "1: x*w": ("affine", problem(formula("x*w", "w"), HALF_SQUARE, PAIR, ["1/3"], "3/2", "5/7")),
     "1: mean": ("affine", problem(LINE, MEAN, PAIR, ["1/3"], 1, 3)),
     "1b: bias": ("affine", problem(AFFINE, SQUARED, PAIR, ["1/3", "-1/2"], 1, "5/7")),
-    "1r: ridge": ("affine", problem(LINE, SQUARED, PAIR, ["1/3"], 1, 3, regularizer=Regularizer(strength=Fraction(2, 3)))),
-    "8: Gaussian": ("affine", problem(formula("-(x-m)**2/2 - log(2*pi)/2", "m"), LOG_NLL, dataset((1, None), (3, None)), ["1/4"], 1, -1)),
+    "1r: ridge": ("affine", problem(LINE, SQUARED, PAIR, ["1/3"], 1, 3, regularizer=WEAK)),
+    "8: Gaussian": ("affine", problem(GAUSSIAN, LOG_NLL, dataset((1, None), (3, None)), ["1/4"], 1, -1)),
     "CE-A": ("affine", problem(formula("w+x*w**2", "w"), SQUARED, dataset((0, 1)), [0], 1, "-13/10", "-7/5")),
-    "2: logit, class 1": ("logistic, one example", problem(LINE, Loss("logistic"), dataset(("3/2", 1)), ["-1/3"], 2, 5)),
-    "2: logit, class 0": ("logistic, one example", problem(AFFINE, Loss("logistic"), dataset(("3/2", 0)), ["-1/3", 1], 2, 5)),
-    "2: written out": ("logistic, one example", problem(formula("x*w", "w"), CROSS, dataset((2, 1)), ["1/5"], 1, 5)),
-    "2p": ("logistic, one example, output p", problem(formula("sigmoid(w*x)", "w"), NLL, dataset((2, None)), ["1/5"], 1, 2, 4, -1, 3)),
-    "2p: no closed kernel": ("logistic, one example, output p", problem(formula("1/(1+exp(-w*x))", "w"), NLL, dataset((2, None)), ["1/5"], 1, "7/3")),
-    "2 log p": ("logistic, one example, output log p", problem(formula("-softplus(-w*x)", "w"), LOG_NLL, dataset((2, None)), ["1/5"], 1, 3)),
-    "3: u v x": ("product of two scalars", problem(formula("u*v*x", "u", "v"), SQUARED, PAIR, ["1/2", "-1/3"], 1, 3)),
-    "3: v x u, u = v": ("product of two scalars", problem(formula("v*x*u", "u", "v"), SQUARED, PAIR, ["1/2", "1/2"], 1, 3)),
-    "3: u + v = 0": ("product of two scalars", problem(formula("u*v*x", "u", "v"), SQUARED, PAIR, ["1/2", "-1/2"], 1, 3)),
-    "3: p* = 0": ("product of two scalars", problem(formula("u*v*x", "u", "v"), SQUARED, dataset((1, 2), (2, -1)), ["1/2", "1/2"], 1, 3)),
-    "3: p* = 0, u != v": ("product of two scalars", problem(formula("u*v*x", "u", "v"), MEAN, dataset((1, 0)), ["3/2", "1/2"], 1, 3)),
-    "4: depth 2": ("product of two scalars", problem(deep(2), SQUARED, PAIR, [1, "1/2"], 1, 3)),
-    "4: depth 3": ("balanced product of 3 scalars", problem(deep(3), SQUARED, PAIR, ["1/2"] * 3, 1, 3)),
-    "4: depth 3, wrong sign": ("balanced product of 3 scalars", problem(deep(3), SQUARED, PAIR, ["1/2", "-1/2", "1/2"], 1, 3)),
-    "4: depth 4": ("balanced product of 4 scalars", problem(deep(4), SQUARED, dataset((1, 1)), ["2/3"] * 4, 1, 3)),
-    "4: depth 4, wrong sign": ("balanced product of 4 scalars", problem(deep(4), SQUARED, dataset((1, -1)), ["2/3"] * 4, 1, 3)),
-    "4: depth 5": ("balanced product of 5 scalars", problem(deep(5), SQUARED, dataset((1, 1)), ["2/3"] * 5, 1, 3)),
-    "5: exp": ("exp, one example", problem(formula("exp(w*x)", "w"), SQUARED, dataset((1, 2)), [0], 1, "1/2", 2, 3, -1)),
-    "5: exp from above": ("exp, one example", problem(formula("exp(w*x)", "w"), SQUARED, dataset((1, "1/2")), ["1/4"], 1, "1/3", 2)),
-    "5: exp, target 0": ("exp, one example", problem(formula("exp(w*x)", "w"), SQUARED, dataset((1, 0)), ["1/4"], 1, 2)),
-    "5: exp, target below 0": ("exp, one example", problem(formula("exp(w*x)", "w"), SQUARED, dataset((1, -1)), ["1/4"], 1, 2)),
+    "2: logit, class 1": (LOGIT, problem(LINE, Loss("logistic"), dataset(("3/2", 1)), ["-1/3"], 2, 5)),
+    "2: logit, class 0": (LOGIT, problem(AFFINE, Loss("logistic"), dataset(("3/2", 0)), ["-1/3", 1], 2, 5)),
+    "2: written out": (LOGIT, problem(formula("x*w", "w"), CROSS, dataset((2, 1)), ["1/5"], 1, 5)),
+    "2p": (PROBABILITY, problem(SIGMOID, NLL, dataset((2, None)), ["1/5"], 1, 2, 4, -1, 3)),
+    "2p: no closed kernel": (PROBABILITY, problem(WRITTEN_OUT, NLL, dataset((2, None)), ["1/5"], 1, "7/3")),
+    "2 log p": (LOGIT + ", output log p", problem(LOG_SIGMOID, LOG_NLL, dataset((2, None)), ["1/5"], 1, 3)),
+    "3: u v x": (PRODUCT, problem(UV, SQUARED, PAIR, ["1/2", "-1/3"], 1, 3)),
+    "3: v x u, u = v": (PRODUCT, problem(formula("v*x*u", "u", "v"), SQUARED, PAIR, ["1/2", "1/2"], 1, 3)),
+    "3: u + v = 0": (PRODUCT, problem(UV, SQUARED, PAIR, ["1/2", "-1/2"], 1, 3)),
+    "3: p* = 0": (PRODUCT, problem(UV, SQUARED, dataset((1, 2), (2, -1)), ["1/2", "1/2"], 1, 3)),
+    "3: p* = 0, u != v": (PRODUCT, problem(UV, MEAN, dataset((1, 0)), ["3/2", "1/2"], 1, 3)),
+    "4: depth 2": (PRODUCT, problem(deep(2), SQUARED, PAIR, [1, "1/2"], 1, 3)),
+    "4: depth 3": (BALANCED.format(3), problem(deep(3), SQUARED, PAIR, ["1/2"] * 3, 1, 3)),
+    "4: depth 3, wrong sign": (BALANCED.format(3), problem(deep(3), SQUARED, PAIR, ["1/2", "-1/2", "1/2"], 1, 3)),
+    "4: depth 4": (BALANCED.format(4), problem(deep(4), SQUARED, dataset((1, 1)), ["2/3"] * 4, 1, 3)),
+    "4: depth 4, wrong sign": (BALANCED.format(4), problem(deep(4), SQUARED, dataset((1, -1)), ["2/3"] * 4, 1, 3)),
+    "4: depth 5": (BALANCED.format(5), problem(deep(5), SQUARED, dataset((1, 1)), ["2/3"] * 5, 1, 3)),
+    "4: unbalanced": ("product of 3 scalars", problem(deep(3), SQUARED, PAIR, ["1/3", "-1/2", 1], 1, 3)),
+    "4: unbalanced, two alike": ("product of 3 scalars", problem(deep(3), SQUARED, PAIR, ["1/2", "-1/2", 1], 1, 3)),
+    "4: a factor crosses 0": ("product of 4 scalars", problem(deep(4), SQUARED, PAIR, ["-1/9", 1, "1/2", 1], 1, 3)),
+    "4: a factor starts at 0": ("product of 3 scalars", problem(deep(3), SQUARED, PAIR, [0, 1, "1/2"], 1, 3)),
+    "5: exp": (EXPONENTIAL, problem(EXP, SQUARED, dataset((1, 2)), [0], 1, "1/2", 2, 3, -1)),
+    "5: exp from above": (EXPONENTIAL, problem(EXP, SQUARED, dataset((1, "1/2")), ["1/4"], 1, "1/3", 2)),
+    "5: exp, target 0": (EXPONENTIAL, problem(EXP, SQUARED, dataset((1, 0)), ["1/4"], 1, 2)),
+    "5: exp, target below 0": (EXPONENTIAL, problem(EXP, SQUARED, dataset((1, -1)), ["1/4"], 1, 2)),
     "5q: (w x)^2": ("w^2", problem(formula("(w*x)**2", "w"), SQUARED, dataset((1, 2)), ["-1/3"], 1, 3)),
-    "w^3": ("w^3", problem(formula("w**3*x", "w"), SQUARED, PAIR, ["1/3"], 1, 3)),
-    "stationary": ("stationary", problem(formula("u*v*x", "u", "v"), SQUARED, PAIR, [0, 0], 1, 3)),
+    "w^3": ("w^3", problem(formula("w**3*x", "w"), SQUARED, PAIR, ["1/3"], "1/2", 3)),
+    "stationary": ("stationary", problem(UV, SQUARED, PAIR, [0, 0], 1, 3)),
     "stationary, and yet split": ("stationary", problem(LINE, SQUARED, dataset((1, 1), (1, 3)), [2], 1, 3)),
 }  # fmt: skip
 
@@ -292,19 +301,19 @@ def test_each_number_agrees_with_an_independent_route(name: str) -> None:
     agrees(PROBLEMS[name][1])
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(k, marks=pytest.mark.slow) for k in range(3, 12))])
 def test_random_products_agree(seed: int) -> None:
-    draw = random.Random(seed)
+    draw = random.Random(seed)  # noqa: S311 - test data, not secrets
 
     def number() -> Fraction:
         return Fraction(draw.randint(-9, 9), draw.randint(9, 14))
 
     data = Dataset(((number(),), (Fraction(1),)), ((number(),), (number(),)))
-    model = [formula("u*v*x", "u", "v"), LINE, formula("w**2*x", "w")][seed % 3]
+    model = [UV, LINE, formula("w**2*x", "w")][seed % 3]
 
     agrees(
         Problem(
-            model, SQUARED, data, tuple(number() + Fraction(3, 2) for _ in model.params), Fraction(1, 2), ((number(),),)
+            model, SQUARED, data, tuple(number() + Fraction(3, 2) for _ in model.params), Fraction(1, 4), ((number(),),)
         )
     )
 
@@ -339,7 +348,7 @@ def test_several_outputs_split_by_rows() -> None:
 
 def test_known_numbers() -> None:
     (one,) = decompose_exact(problem(LINE, SQUARED, dataset((1, 1)), [0], 1, 1), 20)
-    (two,) = decompose_exact(problem(formula("exp(w*x)", "w"), SQUARED, dataset((1, 2)), [0], 1, 2), 6)
+    (two,) = decompose_exact(problem(EXP, SQUARED, dataset((1, 2)), [0], 1, 2), 6)
 
     assert one.final_output == "0.63212055882855767840"
     assert one.closed_form["final_output"] == "1 - exp(-1)"
@@ -371,7 +380,7 @@ def test_more_digits_continue_the_same_number(name: str) -> None:
 
 
 def test_a_long_horizon_is_followed_into_the_limit() -> None:
-    case = problem(formula("u*v*x", "u", "v"), SQUARED, PAIR, [1, 2], 40, 1)
+    case = problem(UV, SQUARED, PAIR, [1, 2], 40, 1)
     (record,) = decompose_exact(case, 20)
 
     assert verify_exact(case).verdict is Verdict.PROVED
@@ -385,17 +394,18 @@ def test_a_long_horizon_is_followed_into_the_limit() -> None:
 RIDGE = Regularizer(strength=Fraction(1))
 REFUSED = {
     "two examples, logistic": problem(LINE, Loss("logistic"), dataset((1, 1), (2, 0)), [1], 1),
-    "two examples, probability": problem(formula("sigmoid(w*x)", "w"), NLL, dataset((1, None), (2, None)), [1], 1),
-    "two examples, exp": problem(formula("exp(w*x)", "w"), SQUARED, dataset((1, 1), (2, 0)), [1], 1),
-    "ridge on a product": problem(formula("u*v*x", "u", "v"), SQUARED, PAIR, [1, 2], 1, regularizer=RIDGE),
-    "ridge on exp": problem(formula("exp(w*x)", "w"), SQUARED, dataset((1, 1)), [1], 1, regularizer=RIDGE),
+    "two examples, probability": problem(SIGMOID, NLL, dataset((1, None), (2, None)), [1], 1),
+    "two examples, exp": problem(EXP, SQUARED, dataset((1, 1), (2, 0)), [1], 1),
+    "ridge on a product": problem(UV, SQUARED, PAIR, [1, 2], 1, regularizer=RIDGE),
+    "ridge on exp": problem(EXP, SQUARED, dataset((1, 1)), [1], 1, regularizer=RIDGE),
     "ridge on logistic": problem(LINE, Loss("logistic"), dataset((1, 1)), [1], 1, regularizer=RIDGE),
-    "unbalanced depth 3": problem(deep(3), SQUARED, PAIR, [1, 2, 3], 1),
+    "depth 7": problem(deep(7), SQUARED, PAIR, [1] * 7, 1),
+    "ridge on depth 3": problem(deep(3), SQUARED, PAIR, [1, 2, 3], 1, regularizer=RIDGE),
     "a product and a little more": problem(formula("u*v*x + x/1000", "u", "v"), SQUARED, PAIR, [1, 2], 1),
     "not quite a square": problem(formula("w**2*x + w*x/10**9", "w"), SQUARED, PAIR, [1], 1),
     "not quite exp": problem(formula("exp(w*x) + w/10**9", "w"), SQUARED, dataset((1, 2)), [1], 1),
     "not quite sigmoid": problem(formula("sigmoid(w*x) * 999/1000", "w"), NLL, dataset((1, None)), [1], 1),
-    "not quite squared": problem(formula("u*v*x", "u", "v"), Loss("expression", parse_expression("(y-target)**2/2 + y**4/100", ["y", "target"])), PAIR, [1, 2], 1),
+    "not quite squared": problem(UV, ALMOST_SQUARED, PAIR, [1, 2], 1),
     "tanh": problem(formula("tanh(w*x)", "w"), SQUARED, PAIR, [1], 1),
     "relu": problem(formula("relu(w*x)", "w"), SQUARED, PAIR, [1], 1),
     "network": problem(LayeredModel("mlp", (1, 2, 1), "tanh", True), SQUARED, PAIR, [1, 2, 3, 4, 5, 6, 7], 1),
@@ -438,7 +448,8 @@ def _plus(value: Any, extra: Any) -> Any:
 
 
 SABOTAGES = (
-    "weights", "weights, 0 at the start", "rate", "elapsed time", "elapsed time, shifted", "start", "antiderivative", "antiderivative, shifted",
+    "weights", "weights, 0 at the start", "rate", "elapsed time", "elapsed time, shifted", "start", "antiderivative",
+    "antiderivative, shifted",
 )  # fmt: skip
 
 
@@ -457,49 +468,9 @@ def test_a_spoiled_closed_form_is_not_proved(name: str, sabotage: str) -> None:
 def test_a_path_through_a_standstill_is_not_proved() -> None:
     case = PROBLEMS["3: u v x"][1]
     form = find(Formulas(case))
+    assert form.limit is not None
     beyond = replace(
         form, elapsed=form.elapsed.xreplace({form.progress: 3 * form.limit - form.progress}), explicit=None
     )
 
     assert Proof(Formulas(case), beyond).existence.outcome is Outcome.UNKNOWN
-
-
-# The generic steps.
-
-
-def test_the_generic_solutions_solve_their_equations() -> None:
-    linear, names = scalar_flow()
-    growth = riccati()
-    t, k, a, b, r0 = (sp.Symbol(name, real=True) for name in ("t", "k", "a", "b", "r0"))
-
-    assert is_identity(linear.diff(names["t"]), names["c"] - names["h"] * linear)
-    assert is_identity(linear.xreplace({names["t"]: sp.Integer(0)}), names["w0"])
-    assert is_identity(growth.diff(t), -k * (growth - a) * (growth - b))
-    assert is_identity(growth.xreplace({t: sp.Integer(0)}), r0)
-
-
-@pytest.mark.parametrize("power", range(4))
-def test_the_moments_differentiate_back(power: int) -> None:
-    moment, t, m = exponential_moment(power)
-
-    assert is_identity(moment.diff(t), t**power * sp.exp(-m * t))
-
-
-def test_the_level_integral_differentiates_back() -> None:
-    whole, s = level_integral()
-
-    assert is_identity(whole.diff(s["p"]), (s["y"] - s["f"] * s["p"]) / (s["P"] - s["p"]))
-    assert is_identity(whole.xreplace({s["p"]: s["p0"]}), sp.Integer(0))
-
-
-@pytest.mark.parametrize("count", range(1, 7))
-@pytest.mark.parametrize("target", [Fraction(2), Fraction(-3, 2), Fraction(0)])
-@pytest.mark.parametrize("power", [-4, -1, 0, 1, 5])
-def test_the_power_integrals_differentiate_back(count: int, target: Fraction, power: int) -> None:
-    s, goal = sp.Symbol("s", positive=True), sp.Rational(target.numerator, target.denominator)
-
-    whole = primitive(power, count, goal, s, sp.Rational(1, 2))
-
-    assert whole is not None
-    assert is_identity(whole.diff(s), s**power / (goal - s**count))
-    assert is_identity(whole.xreplace({s: sp.Rational(1, 2)}), sp.Integer(0))

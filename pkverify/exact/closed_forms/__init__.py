@@ -44,7 +44,7 @@ def find(formulas: Formulas) -> ClosedForm:
             return form
     raise UntreatableError(
         "no closed form: none of the families of the exact route fits the problem",
-        "they are: a start at a critical point; a loss gradient affine in the parameters; products of scalars and powers "
-        "of one weight under the squared loss; logistic regression and exp(w x) on one example",
+        "they are: a start at a critical point; a loss gradient affine in the parameters; products of scalars and "
+        "powers of one weight under the squared loss; logistic regression and exp(w x) on one example",
         "use the precise or the certified route",
     )

@@ -6,10 +6,12 @@ of a Gaussian (output: log density) and every model that is linear at the exampl
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import cache
 
 import sympy as sp
 
+from pkverify.exact.checked import InitialValueProblem, checked_antiderivative, checked_flow
 from pkverify.exact.closed_forms.record import ClosedForm, Expr, Integrand
 from pkverify.exact.formulas import Formulas
 from pkverify.exact.identity import is_identity
@@ -32,6 +34,9 @@ def scalar_flow() -> tuple[Expr, dict[str, Expr]]:
     t, c, start, h = (symbols[name] for name in ("t", "c", "w0", "h"))
     w = sp.Function("w")
     solution = sp.dsolve(sp.Eq(w(t).diff(t), c - h * w(t)), w(t), ics={w(0): start})
+    state = sp.Dummy("w", real=True)
+    ranges = dict.fromkeys(symbols.values(), (Fraction(1, 2), Fraction(2)))
+    checked_flow(solution.rhs, InitialValueProblem(c - h * state, state, t, start), ranges)
     return sp.expand(solution.rhs), symbols
 
 
@@ -45,11 +50,12 @@ def exponential_moment(power: int) -> tuple[Expr, Expr, Expr]:
         -t*exp(-m*t)/m - exp(-m*t)/m**2
     """
     t, m = sp.Symbol("t", real=True), sp.Symbol("m", positive=True)
-    return sp.integrate(t**power * sp.exp(-m * t), t), t, m
+    ranges = dict.fromkeys((t, m), (Fraction(1, 2), Fraction(2)))
+    return checked_antiderivative(t**power * sp.exp(-m * t), t, ranges).expression, t, m
 
 
 def recognise(formulas: Formulas) -> ClosedForm | None:
-    """The flow, if the gradient is affine with rational coefficients and H has eigenvalues with square roots at most."""
+    """The flow, if the gradient is affine over the rationals and H has eigenvalues with square roots at most."""
     count = len(formulas.params)
     if count > _MOST_PARAMS:
         return None

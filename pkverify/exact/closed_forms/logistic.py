@@ -1,7 +1,7 @@
 """Logistic regression on one example, seen through three outputs: the logit, the probability, its logarithm.
 
-All three descend -log sigmoid(z) with z linear in w, and so share the flow: z' = q/(1 + e^z) for q = |grad z|^2, solved by
-z + e^z = q t + z_0 + e^(z_0), that is z = A - W(e^A). The kernels differ, since the output does:
+All three descend -log sigmoid(z) with z linear in w, and so share the flow: z' = q/(1 + e^z) for q = |grad z|^2,
+solved by z + e^z = q t + z_0 + e^(z_0), that is z = A - W(e^A). The kernels differ, since the output does:
 
 * logit: the tangent kernel is constant, and K(x, x_1) is T times it;
 * probability: K(x_1, x_1) = (p_T^2 - p_0^2)/2, and a rational integral in e^(z/b) for a query with z(x) = (a/b) z(x_1);
@@ -29,7 +29,7 @@ _LARGEST_RATIO = 3
 
 
 def recognise(formulas: Formulas) -> ClosedForm | None:
-    """The flow, if this is a logit under the logistic loss, or a (log-)probability under its negative log-likelihood."""
+    """The flow of a logit under the logistic loss, or of a (log-)probability under its negative log-likelihood."""
     slope = single_slope(formulas)
     if slope is None or formulas.problem.regularizer is not None:
         return None
@@ -65,6 +65,13 @@ def _logit_of_probability(formulas: Formulas, point: Vector) -> list[Fraction] |
 def _logit_of_log_probability(formulas: Formulas, point: Vector) -> list[Fraction] | None:
     (output,) = formulas.outputs(point)
     return _sigmoid_features(formulas, sp.exp(output), output, 2)
+
+
+_SUFFIXES: tuple[tuple[Reader, str], ...] = (
+    (_logit, ""),
+    (_logit_of_probability, ", output p"),
+    (_logit_of_log_probability, ", output log p"),
+)
 
 
 def _sigmoid_features(formulas: Formulas, probability: Expr, output: Expr, steepness: int) -> list[Fraction] | None:
@@ -104,9 +111,7 @@ def _flow(formulas: Formulas, reader: Reader, sign: int) -> ClosedForm | None:
         return _probability_kernel(reader(formulas, integrand.query), phi, formulas.start, z, begin)
 
     return ClosedForm(
-        {_logit: "logistic, one example", _logit_of_probability: "logistic, one example, output p"}.get(
-            reader, "logistic, one example, output log p"
-        ),
+        "logistic, one example" + next(suffix for known, suffix in _SUFFIXES if known is reader),
         z,
         begin,
         strength / (1 + sp.exp(z)),

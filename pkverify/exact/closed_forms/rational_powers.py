@@ -1,8 +1,8 @@
 """The one integral behind the scalar families: s^k / (P - s^N), in real elementary functions.
 
-SymPy 1.14 integrates it wrongly for N = 3 and a positive symbol P, and with complex logarithms in general. Here it is put
-together from its residues at the roots of s^N = P, two conjugate roots at a time, so that it is real and without a jump
-on every interval free of poles. Nothing is taken on trust: whoever uses it differentiates it back.
+SymPy 1.14 integrates it wrongly for N = 3 and a positive symbol P, and with complex logarithms in general. Here it is
+put together from its residues at the roots of s^N = P, two conjugate roots at a time, so that it is real and without a
+jump on every interval free of poles. Nothing is taken on trust: whoever uses it differentiates it back.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pkverify.problem import Vector
 
 
 def squared_scale(formulas: Formulas) -> Fraction | None:
-    """The factor c for which each example has ``L' = c (y - target)``, the mean's 1/m included; None for other losses."""
+    """The factor c with ``L' = c (y - target)`` for each example, the mean's 1/m included; None for other losses."""
     if len(formulas.loss_symbols) != 1 or not formulas.problem.data.targets[0]:
         return None
     y, target = formulas.loss_symbols[0], sp.Dummy("target", real=True)
@@ -57,7 +57,7 @@ def features(formulas: Formulas, templates: list[Expr], points: list[Vector]) ->
 
 
 def linear_features(formulas: Formulas, level: Expr, offset: Expr) -> list[Fraction] | None:
-    """The features of ``level = sum_j w_j phi_j``, rational, if ``level`` is that and its value at w = 0 is ``offset``."""
+    """The rational features phi with ``level = offset + sum_j w_j phi_j``, or None."""
     origin = dict.fromkeys(formulas.params, sp.Integer(0))
     slopes = [sp.diff(level, symbol).xreplace(origin) for symbol in formulas.params]
     if not all(slope.is_Rational for slope in slopes):

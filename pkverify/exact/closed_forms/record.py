@@ -38,9 +38,9 @@ class Integrand:
 class ClosedForm:
     """A gradient flow in closed form, for the numbers of one problem.
 
-    The weights are functions of one *progress* variable s, whose rate s' = g(s) has an antiderivative G of 1/g: the path
-    is at s at the time G(s). Where G can be inverted, ``explicit`` says how; where not, G(s) = t is the closed form.
-    A flow that is explicit in time has s = t, g = 1, G = t.
+    The weights are functions of one *progress* variable s, whose rate s' = g(s) has an antiderivative G of 1/g: the
+    path is at s at the time G(s). Where G can be inverted, ``explicit`` says how; where not, G(s) = t is the closed
+    form. A flow that is explicit in time has s = t, g = 1, G = t.
 
     Every field is a claim to be proved, not to be trusted; :mod:`pkverify.exact.proof` proves each.
 
@@ -50,8 +50,8 @@ class ClosedForm:
         start: Its value at time 0.
         rate: g(s).
         params: The parameters, as functions of s.
-        elapsed: G(s), with G(start) = 0.
-        limit: Where s tends as time goes to infinity (possibly an infinity).
+        elapsed: G(s), with G(start) = 0; an unevaluated integral where it is not elementary.
+        limit: Where s tends as time goes to infinity (possibly an infinity); None where that has no closed form.
         primitive: For an integrand its antiderivative over time along the path, as a function of s that is 0 at
             ``start``; None where no closed form is known.
         explicit: s as a function of ``time``, where there is one.
@@ -65,7 +65,7 @@ class ClosedForm:
     rate: Expr
     params: tuple[Expr, ...]
     elapsed: Expr
-    limit: Expr
+    limit: Expr | None
     primitive: Callable[[Integrand], Expr | None]
     time: Expr
     explicit: Expr | None = None

@@ -4,8 +4,10 @@ Along the flow p = P(w) obeys p' = S (p* - p) |grad P|^2, so every path kernel i
 
     K(x, x_i) = phi(x) phi(x_i)/S  log((p* - p_0)/(p* - p_T)),      S = sum phi_i^2,   p* = sum phi_i y_i / S
 
-whatever P is: only the time at which p gets there depends on it. For a product u v the level sets of d = u^2 - v^2 are
-kept, and s = u + v makes everything rational; for balanced products and for powers s is the common size of the factors.
+whatever P is: only the time at which p gets there depends on it. For a product u v the number d = u^2 - v^2 is kept,
+and s = u + v makes everything rational; for balanced products and for powers s is the common size of the factors. For
+three unequal factors or more s is the smallest of them; the elapsed time is then an elliptic integral, or worse, and
+stays one.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from math import prod
 import sympy as sp
 
 from pkverify.exact.algebra import rational
+from pkverify.exact.checked import InitialValueProblem, checked_flow
 from pkverify.exact.closed_forms.rational_powers import MOST_ROOTS, primitive
 from pkverify.exact.closed_forms.recognition import anchored, squared_scale
 from pkverify.exact.closed_forms.record import ClosedForm, Expr, Integrand
@@ -57,14 +60,20 @@ def recognise(formulas: Formulas) -> ClosedForm | None:
     fit = Fit(rational(scale), rational(strength), rational(best))
     if power is not None:
         return _single_size(formulas, fit, known, power)
-    return _two_factors(formulas, fit, known) if len(formulas.params) == 2 else _single_size(formulas, fit, known, 0)
+    if len(formulas.params) == 2:
+        return _two_factors(formulas, fit, known)
+    return _single_size(formulas, fit, known, 0) or _unequal_sizes(formulas, fit, known)
 
 
 def _shape(formulas: Formulas) -> tuple[Expr, int | None] | None:
     """P, and its exponent where it is a power of one parameter."""
-    if len(formulas.params) > 1:
-        return sp.Mul(*formulas.params), None
-    (w,) = formulas.params
+    first, *others = formulas.params
+    if others:
+        return sp.Mul(first, *others), None
+    return _power_shape(formulas, first)
+
+
+def _power_shape(formulas: Formulas, w: Expr) -> tuple[Expr, int] | None:
     (output,) = formulas.generic_outputs
     for power in range(2, MOST_ROOTS + 1):
         if is_identity(output, w**power * output.xreplace({w: sp.Integer(1)})):
@@ -158,12 +167,44 @@ def _single_size(formulas: Formulas, fit: Fit, phis: list[Fraction], power: int)
 
 
 def _logistic_growth(rate: Expr, capacity: Expr, start: Expr, time: Expr) -> Expr:
-    """The solution of r' = rate r (capacity - r), r(0) = start: SymPy solves it, with the initial value, generically."""
+    """The solution of r' = rate r (capacity - r), r(0) = start, from the generic one."""
     solution, s = riccati(), _RICCATI
     if capacity == 0:
         return start / (1 + rate * start * time)
     # r' = -rate (r - capacity) (r - 0)
     return solution.xreplace({s["k"]: rate, s["a"]: capacity, s["b"]: sp.Integer(0), s["r0"]: start, s["t"]: time})
+
+
+def _unequal_sizes(formulas: Formulas, fit: Fit, phis: list[Fraction]) -> ClosedForm | None:
+    """A product of several factors: all w_j^2 - w_k^2 are kept, and the smallest factor s gives the others by roots."""
+    start = formulas.problem.initial
+    if len(start) > MOST_ROOTS:
+        return None
+    # The smallest may cross 0, and no other one can: s^2 plus what is kept stays above 0.
+    least = min(range(len(start)), key=lambda k: abs(start[k]))
+    s, time, variable = sp.Symbol("s", real=True), sp.Symbol("t", real=True), sp.Symbol("sigma", real=True)
+    factors: list[Expr] = []
+    for place, value in enumerate(start):
+        kept = rational(value**2 - start[least] ** 2)
+        sign = 1 if value > 0 else -1
+        # A factor of the same size goes along with s, sign for sign.
+        equal = s if place == least or value == start[least] else -s
+        factors.append(equal if kept == 0 else sign * sp.sqrt(s**2 + kept))
+    level = sp.Mul(*factors)
+    begin = rational(start[least])
+    rate = fit.strength * (fit.best - level) * sp.Mul(*(f for place, f in enumerate(factors) if place != least))
+    return ClosedForm(
+        f"product of {len(start)} scalars",
+        s,
+        begin,
+        rate,
+        tuple(factors),
+        sp.Integral((1 / rate).xreplace({s: variable}), (variable, begin, s)),
+        None,
+        _primitives(formulas, fit, phis, level, level.xreplace({s: begin})),
+        time,
+        meaning=f"the parameter {formulas.params[least]}",
+    )
 
 
 _RICCATI = {name: sp.Symbol(name, real=True) for name in ("t", "k", "a", "b", "r0")}
@@ -175,7 +216,7 @@ def riccati() -> Expr:
 
     Example:
         >>> solution = riccati()
-        >>> sp.simplify(solution.subs({"t": 0})) if False else solution.xreplace({_RICCATI["t"]: sp.Integer(0)}).simplify()
+        >>> solution.xreplace({_RICCATI["t"]: sp.Integer(0)}).simplify()
         r0
     """
     s, q = _RICCATI, sp.Function("q")
@@ -183,7 +224,11 @@ def riccati() -> Expr:
     start = (s["r0"] - a) / (s["r0"] - b)
     # q' = q (r'/(r - a) - r'/(r - b)) = -k (a - b) q, which SymPy solves at once; the equation for r takes it seconds.
     ratio = sp.dsolve(sp.Eq(q(t).diff(t), -s["k"] * (a - b) * q(t)), q(t), ics={q(0): start}).rhs
-    return (a - b * ratio) / (1 - ratio)
+    solution = (a - b * ratio) / (1 - ratio)
+    state, unit = sp.Dummy("r", real=True), (Fraction(1, 10), Fraction(9, 10))
+    equation = InitialValueProblem(-s["k"] * (state - a) * (state - b), state, t, s["r0"])
+    checked_flow(solution, equation, dict.fromkeys(s.values(), unit))
+    return solution
 
 
 def _two_factors(formulas: Formulas, fit: Fit, phis: list[Fraction]) -> ClosedForm | None:
