@@ -86,6 +86,11 @@ class Evidence:
         message: One sentence for the reader.
         route: The route that found it, or an empty string.
         seconds: How long the check took; not written to JSON, where it would differ from run to run.
+        form: ``"as-printed"`` where a claim was judged as the paper prints it, ``"repaired"`` for what holds instead;
+            empty where it was judged under the hypotheses that it needs.
+        status: For a claim as printed: how it stands, as the audit established it.
+        expected: For a claim as printed: how it stands by the registry.
+        repaired: Evidence for what holds instead of a claim as printed.
     """
 
     claim: str
@@ -99,6 +104,10 @@ class Evidence:
     message: str = ""
     route: str = ""
     seconds: float = 0.0
+    form: str = ""
+    status: str = ""
+    expected: str = ""
+    repaired: Evidence | None = None
 
     def __post_init__(self) -> None:
         if self.verdict is Verdict.REFUTED and not self.witness:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Protocol
 
+from pkverify.arithmetic.rationals import VANISH_AT_ZERO, IrrationalError, Rationals
 from pkverify.graph import Graph
 
 
@@ -49,17 +50,19 @@ class Expansion:
         wanted: Nodes to expand, with all that they use.
         arithmetic: The number type.
         leaves: Values of the constant leaves: (kind, index) -> exact rational.
-        params: One coefficient list a parameter; shared, and filled by the caller ahead of every order.
+        params: One coefficient list a parameter; shared; the caller appends one coefficient ahead of every order.
 
     Example:
         >>> from pkverify.arithmetic.fixed_point import FixedPoint
         >>> graph, numbers = Graph(), FixedPoint(80)
         >>> w = graph.leaf("param", 0)
         >>> e = graph.call("exp", w)
-        >>> time = [numbers.zero, numbers.one, numbers.zero]  # w = t, so that e = exp(t)
+        >>> time = [numbers.zero]  # w = t, so that e = exp(t)
         >>> expansion = Expansion(graph, [e], numbers, {}, [time])
         >>> expansion.start()
-        >>> for order in (1, 2): expansion.advance(order)
+        >>> for order, coefficient in ((1, numbers.one), (2, numbers.zero)):
+        ...     time.append(coefficient)
+        ...     expansion.advance(order)
         >>> [numbers.to_float(c) for c in expansion.series[e]]
         [1.0, 1.0, 0.5]
     """
@@ -84,6 +87,8 @@ class Expansion:
         self._starts: list[Callable[[], None]] = []
         self._advances: list[Callable[[int], None]] = []
         self._kinked: dict[int, int] = {}
+        self._frozen: set[int] = set()  # varying nodes that depend on no parameter for this row (x = 0, say) ...
+        self._vanishing: set[int] = set()  # ... and those of them that are 0
         for node in self._schedule(wanted):
             self._compile(node)
 
@@ -170,6 +175,7 @@ class Expansion:
             assert isinstance(node.value, tuple)
             self.series[number] = self._params[int(node.value[1])]
             return
+        self._note_frozen(number)
         self.series[number] = out
         first, rule = self._rule(number)
 
@@ -200,6 +206,8 @@ class Expansion:
                 return numbers.multiply(values[0], values[-1])
             case "reciprocal":
                 return numbers.reciprocal(values[0])
+            case "function" if values[0] == 0 and self._vanishes_at_zero(number):
+                return numbers.zero if self._is_zero(node.arguments[0]) else self._value(number, values[0])
             case "function":
                 return self._value(number, values[0])
             case "relu":
@@ -256,17 +264,22 @@ class Expansion:
         argument = self.series[self._graph.nodes[number].arguments[0]]
         slope_node = self._graph.derivative(number)
         slopes, constants = self.series, self.constants
-        rates = self._rates.setdefault(number, [])
+        rates, known = self._rates.setdefault(number, []), self._tails.setdefault(number, [])
         divide = numbers.divide_integer
         coefficient: Callable[[], Any] | None = None
+        # Of two functions that are each other's slope (sinh and cosh) one comes first, and the other meets a series
+        # that is one order ahead.
+        ahead = slope_node != number and slope_node in slopes
 
         def rule(k: int) -> Any:
             nonlocal coefficient
             if slope_node in constants:  # a slope that does not vary: f is linear along the path
                 return numbers.multiply(constants[slope_node], argument[k])
             if coefficient is None:  # the slope comes after its function, so its series is not there any earlier
-                coefficient = numbers.product(rates, slopes[slope_node])
+                coefficient = numbers.product(rates, known if ahead else slopes[slope_node])
             rates.append(k * argument[k])
+            if ahead:
+                known.append(slopes[slope_node][k - 1])
             return divide(coefficient(), k)
 
         return (lambda: self._value(number, argument[0])), rule
@@ -276,7 +289,7 @@ class Expansion:
         node, numbers = self._graph.nodes[number], self._arithmetic
         (argument,) = node.arguments
         series = self.series[argument]
-        frozen = self._is_frozen(argument)
+        frozen = argument in self._frozen
         if not frozen:
             self._kinked.setdefault(
                 argument, number if node.operation in {"relu", "abs"} else self._parent(node.operation, argument)
@@ -306,7 +319,44 @@ class Expansion:
                 return number
         raise AssertionError(f"{operation} without its {wanted}")
 
-    def _is_frozen(self, argument: int) -> bool:
-        """Whether the argument depends on no parameter for this row: all its coefficients vanish (x = 0, say)."""
-        node = self._graph.nodes[argument]
-        return node.operation == "combination" and all(self.constants[c] == 0 for c in node.coefficients)
+    def _note_frozen(self, number: int) -> None:
+        """Note whether a varying node depends on no parameter for this row: it then meets no kink."""
+        node = self._graph.nodes[number]
+        frozen, vanishing = self._frozen, self._vanishing
+        match node.operation:
+            case "combination":
+                pairs = zip(node.arguments, node.coefficients, strict=True)
+                used = [argument for argument, coefficient in pairs if not self._is_zero(coefficient)]
+                is_frozen = all(argument in frozen for argument in used)
+                vanishes = all(argument in vanishing for argument in used)
+                vanishes = vanishes and (node.offset is None or self._is_zero(node.offset))
+            case "product":
+                vanishes = any(argument in vanishing for argument in node.arguments)
+                is_frozen = vanishes or all(argument in frozen for argument in node.arguments)
+            case _:
+                is_frozen = node.arguments[0] in frozen
+                vanishes = node.arguments[0] in vanishing and self._vanishes_at_zero(number)
+        if is_frozen or vanishes:
+            frozen.add(number)
+        if vanishes:
+            vanishing.add(number)
+
+    def _vanishes_at_zero(self, number: int) -> bool:
+        """Whether a node with one argument is 0 where the argument is."""
+        node = self._graph.nodes[number]
+        if isinstance(node.value, tuple):
+            return isinstance(node.value[1], Fraction) and node.value[1] > 0
+        return node.operation in {"square", "relu", "abs", "sign"} or node.value in VANISH_AT_ZERO
+
+    def _is_zero(self, number: int) -> bool:
+        """Whether a constant node is exactly 0: a number type that rounds can only tell that it is small."""
+        node = self._graph.nodes[number]
+        if node.operation == "leaf":
+            assert isinstance(node.value, tuple)
+            return self._leaves[node.value] == 0  # type: ignore[index]
+        if node.operation == "number" or self.constants[number] != 0:
+            return node.value == 0
+        try:
+            return Expansion(self._graph, [number], Rationals(), self._leaves, []).constants[number] == 0
+        except (IrrationalError, ZeroDivisionError):
+            return False

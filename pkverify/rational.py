@@ -11,6 +11,7 @@ from pkverify.errors import InputError
 
 # Python converts integers of up to 4300 digits to text and back; a number this long is a mistake anyway.
 MAX_DIGITS = 4000
+_WIDEST_EXACT = 21  # exact integers are written out up to so many digits
 _LIMIT = 10**MAX_DIGITS
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _RATIO = re.compile(r"[+-]?\d+\s*/\s*\d+", re.ASCII)
@@ -111,30 +112,44 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def decimal_text(value: Fraction, digits: int) -> str:
-    """A rational as a decimal string with so many significant digits, rounded to nearest.
+def decimal_text(value: Fraction, digits: int, *, trim_exact: bool = False) -> str:
+    """A rational as a decimal string, rounded once to so many significant digits, ties to the even one.
 
-    Positional notation where it stays short, else scientific.
+    Args:
+        value: The number.
+        digits: Significant digits, at least 1.
+        trim_exact: Whether a number that needs fewer digits than that goes without trailing zeros.
 
     Example:
         >>> decimal_text(Fraction(2, 3), 5), decimal_text(Fraction(-1, 3 * 10**9), 3), decimal_text(Fraction(0), 9)
         ('0.66667', '-3.33e-10', '0')
+        >>> decimal_text(Fraction(1, 8), 5), decimal_text(Fraction(1, 8), 5, trim_exact=True)
+        ('0.12500', '0.125')
     """
+    if digits < 1:
+        raise ValueError(f"{digits} significant digits: at least 1 is needed")
     if value == 0:
         return "0"
-    sign, value = ("-" if value < 0 else ""), abs(value)
-    exponent = _decimal_exponent(value)
-    scaled = value * Fraction(10) ** (digits - 1 - exponent)
-    mantissa = int(scaled + Fraction(1, 2))
-    if mantissa == 10**digits:
-        mantissa, exponent = 10 ** (digits - 1), exponent + 1
-    text = str(mantissa)
-    if -6 <= exponent < 0:
-        return f"{sign}0.{'0' * (-exponent - 1)}{text}"
-    if 0 <= exponent < digits:
-        whole, rest = text[: exponent + 1], text[exponent + 1 :]
-        return f"{sign}{whole}.{rest}" if rest else f"{sign}{whole}"
-    return f"{sign}{text[0]}{'.' + text[1:] if digits > 1 else ''}e{exponent:+03d}"
+    size = abs(value)
+    exponent = _decimal_exponent(size)
+    scaled = round(size * Fraction(10) ** (digits - 1 - exponent))
+    if scaled == 10**digits:  # 9.99 became 10.0
+        scaled, exponent = scaled // 10, exponent + 1
+    mantissa, widest = str(scaled), digits
+    if trim_exact and Fraction(scaled) * Fraction(10) ** (exponent - digits + 1) == size:
+        mantissa, widest = mantissa.rstrip("0"), _WIDEST_EXACT
+    return ("-" if value < 0 else "") + _placed(mantissa, exponent, widest)
+
+
+def _placed(mantissa: str, exponent: int, widest: int) -> str:
+    """A mantissa with its point: positional where that stays short, else scientific."""
+    if exponent < -6 or exponent >= widest:
+        return f"{mantissa[0]}{'.' + mantissa[1:] if len(mantissa) > 1 else ''}e{exponent:+03d}"
+    if exponent < 0:
+        return "0." + "0" * (-exponent - 1) + mantissa
+    mantissa = mantissa.ljust(exponent + 1, "0")
+    whole, rest = mantissa[: exponent + 1], mantissa[exponent + 1 :]
+    return f"{whole}.{rest}" if rest else whole
 
 
 def log10_of(value: Fraction) -> float:

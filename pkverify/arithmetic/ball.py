@@ -17,7 +17,7 @@ from typing import Any
 
 from flint import acb, arb, ctx, fmpq
 
-from pkverify.arithmetic.decimals import decimal_text
+from pkverify.rational import decimal_text
 
 # python-flint ships no types: a ball is an ``arb`` (real) or an ``acb`` (complex).
 Ball = Any
@@ -153,7 +153,7 @@ def to_decimal(ball: Ball, digits: int) -> str | None:
     if not ball.is_finite():
         return None
     lower, upper = endpoints(ball)
-    texts = {decimal_text(lower, digits), decimal_text(upper, digits)}
+    texts = {decimal_text(end, digits, trim_exact=True) for end in (lower, upper)}
     return texts.pop() if len(texts) == 1 else None
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
+VANISH_AT_ZERO = frozenset({"sqrt", "sin", "tan", "sinh", "tanh", "atan", "erf"})
+
 
 class IrrationalError(Exception):
     """A value that is not rational was asked for."""
 
 
 class Rationals:
-    """Arithmetic on ``Fraction``; refuses pi and every function, so that what it returns is exact."""
+    """Arithmetic on ``Fraction``; refuses pi and every function but where it is 0 at 0: all of it is exact."""
 
     zero = Fraction(0)
     one = Fraction(1)
@@ -28,7 +30,9 @@ class Rationals:
     def reciprocal(self, value: Fraction) -> Fraction:
         return 1 / value
 
-    def function(self, name: str, value: Fraction, exponent: Fraction | None = None) -> Fraction:  # noqa: ARG002
+    def function(self, name: str, value: Fraction, exponent: Fraction | None = None) -> Fraction:
+        if value == 0 and (name in VANISH_AT_ZERO if exponent is None else exponent > 0):
+            return self.zero
         raise IrrationalError(name)
 
     def product(self, left: Sequence[Fraction], right: Sequence[Fraction]) -> Callable[[], Fraction]:

@@ -3,7 +3,8 @@
 The precise route differentiates a graph in reverse, expands it in Taylor series and integrates these exactly. Here
 
 * derivatives are central differences of the forward formulas, evaluated in balls;
-* the path is put back into the flow equation, with the slope of the loss by central differences;
+* the path is followed from w(0) to the horizon: it has no gap, and ends where the final parameters are;
+* it is put back into the flow equation, with the slope of the loss by central differences;
 * every contribution and path kernel is integrated again, by Gauss quadrature along the path;
 * outputs are evaluated again in balls, at both ends.
 
@@ -64,6 +65,7 @@ def cross_check(context: Context) -> tuple[Gap, ...]:
         return (
             Gap("outputs", _output_gap(context), Fraction(10) ** (2 - digits)),
             Gap("derivatives", _derivative_gap(context, digits), Fraction(10) ** (3 - digits)),
+            Gap("path", _path_gap(context), Fraction(10) ** (2 - digits)),
             Gap("flow", _flow_gap(context, digits), Fraction(10) ** (4 - digits)),
             Gap("integrals", _integral_gap(context, digits), Fraction(10) ** (2 - digits)),
         )
@@ -99,6 +101,22 @@ def _derivative_gap(context: Context, digits: int) -> Fraction:
                 upper, lower = (_loss(context, _moved(outputs, c, s), problem.data.targets[row]) for s in (step, -step))
                 worst = max(worst, _distance(system.numbers.fraction(value), (upper - lower) / real(2 * step)))
     return worst
+
+
+def _path_gap(context: Context) -> Fraction:
+    """Where the path begins, whether its steps join, and where and when it ends: the flow equation shows none of it."""
+    path, problem = context.solution.path, context.problem
+    exact, worst = path.numbers.fraction, Fraction(0)
+    time, reached = Fraction(0), list(problem.initial)
+
+    def compare(found: Sequence[Fraction], expected: Sequence[Fraction]) -> Fraction:
+        return max(abs(a - b) / max(Fraction(1), abs(b)) for a, b in zip(found, expected, strict=True))
+
+    for segment in path.segments:
+        worst = max(worst, compare([exact(series[0]) for series in segment.params], reached))
+        worst = max(worst, abs(segment.start - time) / problem.horizon)
+        time, reached = segment.start + segment.length, [exact(v) for v in _params(context, segment, segment.length)]
+    return max(worst, abs(time - problem.horizon) / problem.horizon, compare([exact(v) for v in path.final], reached))
 
 
 def _flow_gap(context: Context, digits: int) -> Fraction:
@@ -168,7 +186,7 @@ def _params(context: Context, segment: Segment, after: Fraction) -> list[int]:
 def _velocity(context: Context, time: Fraction) -> tuple[list[Fraction], Fraction]:
     """The slope of the parameters' polynomials at a time, and the scale of their step."""
     path = context.solution.path
-    segment = next(s for s in path.segments if time <= s.start + s.length)
+    segment = next((s for s in path.segments if time <= s.start + s.length), path.segments[-1])
     tau, exact = (time - segment.start) / segment.scale, path.numbers.fraction
     tau = _short(tau, path.numbers.bits)
     slopes: list[Fraction] = []

@@ -10,6 +10,7 @@ from math import inf, isfinite, log2
 from pkverify.arithmetic.fixed_point import DomainError, FixedPoint
 from pkverify.checks.context import Context
 from pkverify.evidence import Evidence, HypothesisEvidence, Verdict
+from pkverify.graph import compile_problem
 from pkverify.precise.solution import gradient_at, values_at
 from pkverify.precise.system import AugmentedSystem
 
@@ -29,7 +30,8 @@ def check_descent(context: Context) -> Iterator[Evidence]:
             message="H1 fails: the gradient jumps at a kink on the path",
         )  # fmt: skip
         return
-    system = AugmentedSystem(context.problem, context.solution.system.compiled, FixedPoint(_BITS), context.queries[:1])
+    # From the problem as it stands, not from the solution: descent is to find another limit if that one is wrong.
+    system = AugmentedSystem(context.problem, compile_problem(context.problem), FixedPoint(_BITS), context.queries[:1])
     target = [float(v) for v in context.solution.final_outputs[0]]
     errors: list[float] = []
     steps, spent = _FIRST_STEPS, 0

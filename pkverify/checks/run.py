@@ -9,7 +9,7 @@ from dataclasses import replace
 from pkverify.checks.agreement import disagreement
 from pkverify.checks.context import Context
 from pkverify.checks.table import PROBLEM_CHECKS
-from pkverify.claims import CLAIMS, claim
+from pkverify.claims import CHECKED_IN_GENERAL, CLAIMS, claim
 from pkverify.decomposition import Decomposition
 from pkverify.errors import FlowError, InputError, UntreatableError
 from pkverify.evidence import THEOREM, Evidence, HypothesisEvidence, ProblemRun, Run, Verdict
@@ -176,11 +176,9 @@ def _chosen_routes(routes: Sequence[str] | None) -> tuple[tuple[str, ...], froze
 
 
 def _holes(claims: frozenset[str] | None) -> tuple[str, ...]:
-    """Claims that no check looks at."""
-    from pkverify.claims import CHECKED_IN_GENERAL
-
-    known = set(PROBLEM_CHECKS) | set(CHECKED_IN_GENERAL)
-    return tuple(i for i in CLAIMS if i not in known and (claims is None or i in claims))
+    """Claims that were asked for, or are to be proved in general, and that nothing here looks at."""
+    looked_at = {*PROBLEM_CHECKS, *CHECKED_IN_GENERAL}
+    return tuple(i for i in CLAIMS if i not in looked_at and claims is not None and i in claims)
 
 
 def _series(context: Context) -> dict[str, tuple[tuple[str, ...], ...]]:

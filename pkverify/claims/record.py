@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
+
+
+class Status(enum.Enum):
+    """How a statement of the paper stands, as printed; an audit establishes it anew, and compares."""
+
+    HOLDS = "holds"
+    HOLDS_UNDER = "holds under hypotheses"
+    FALSE = "false as printed"
+    IMPRECISE = "imprecise"
+    DEFINITION = "definition"
+    NOT_CHECKABLE = "not checkable"
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,8 @@ class Claim:
         uses: Ids of the claims that its proof uses.
         anchor: Where it stands in the paper.
         remark: What a reader should know besides; may be empty.
+        status: How the statement stands as printed.
+        repaired: What holds instead of a statement that is false or imprecise as printed; may be empty.
     """
 
     id: str
@@ -61,6 +75,8 @@ class Claim:
     uses: tuple[str, ...]
     anchor: Anchor
     remark: str = ""
+    status: Status = Status.HOLDS
+    repaired: str = ""
 
 
 def by_id(claims: tuple[Claim, ...]) -> dict[str, Claim]:

@@ -259,6 +259,10 @@ def _span(exponents: Sequence[Expr]) -> _Span:
     return _Span(units, counts | {sp.Integer(0): (0,) * len(units)})
 
 
+# Larger prime factors are not looked for: what is left over stays one atom, which can only hide an identity.
+_LARGEST_PRIME = 2**15
+
+
 def _is_exponential(node: Expr) -> bool:
     return isinstance(node, sp.exp) or node is sp.E
 
@@ -274,7 +278,7 @@ def _rewritten(node: Expr) -> Expr | None:
     if node is sp.I:
         return sp.Pow(sp.Integer(-1), sp.Rational(1, 2), evaluate=False)
     if isinstance(node, sp.log) and node.args[0].is_Rational and node.args[0].is_positive:
-        primes = sp.factorrat(node.args[0])
+        primes = sp.factorrat(node.args[0], limit=_LARGEST_PRIME)
         if list(primes.values()) != [1]:
             return sp.Add(
                 *(sp.Mul(count, sp.log(prime), evaluate=False) for prime, count in primes.items()), evaluate=False
@@ -289,7 +293,7 @@ def _rewritten_power(base: Expr, exponent: Expr) -> Expr | None:
         return sp.exp(sp.Mul(exponent, sp.log(base)), evaluate=False)
     if exponent.is_Integer or not base.is_Rational or base in {0, 1, -1}:
         return None
-    primes = sp.factorrat(abs(base))
+    primes = sp.factorrat(abs(base), limit=_LARGEST_PRIME)
     if base > 0 and list(primes.values()) == [1]:
         return None
     sign = [sp.Pow(sp.Integer(-1), exponent, evaluate=False)] if base < 0 else []

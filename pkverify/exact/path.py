@@ -99,7 +99,8 @@ class Path:
         guess = self._explicit_guess() or self._coarse_guess(bits)
         if guess is None:
             guess = self._improved(*self._bracket(start, direction, bits), direction, bits)
-        width = max(abs(guess), Fraction(1, 2**bits)) / 2 ** (bits - 16)
+        finest = max(abs(guess), Fraction(1, 2**bits)) / 2 ** (bits - 16)
+        width = finest + 2 * abs(self._step(guess))
         for _ in range(bits // 16):
             # Behind the true end less time has passed than T, ahead of it more.
             behind, ahead = guess - direction * width, guess + direction * width
@@ -123,16 +124,19 @@ class Path:
             return None
 
     def _coarse_guess(self, bits: int) -> Fraction | None:
-        """The end with half the bits, improved by one step of Newton's method, which doubles them."""
+        """The end with half the bits, improved by one step of Newton's method, which nearly doubles them."""
         if bits < _FEWEST_BITS_TO_HALVE:
             return None
         try:
             with working_precision(bits // 2):
                 coarse = midpoint(self.end(bits // 2))
-            step = midpoint((self._elapsed(coarse) - real(self.horizon)) * self._rate(coarse))
+            return midpoint(real(coarse - self._step(coarse)))
         except BallDomainError:
             return None
-        return midpoint(real(coarse - step))
+
+    def _step(self, s: Fraction) -> Fraction:
+        """How far Newton's method would go back from here: the derivative of G is 1/g."""
+        return midpoint((self._elapsed(s) - real(self.horizon)) * self._rate(s))
 
     def _bracket(self, start: Fraction, direction: int, bits: int) -> tuple[Fraction, Fraction]:
         """A place where the time is still short of the horizon, and a later one where it is past it."""

@@ -9,7 +9,6 @@ from fractions import Fraction
 import sympy as sp
 
 from pkverify.arithmetic.ball import Ball, ball_text, divided, working_precision
-from pkverify.arithmetic.decimals import decimal_text
 from pkverify.decomposition import Decomposition
 from pkverify.errors import UntreatableError
 from pkverify.evidence import Evidence, HypothesisEvidence, Verdict
@@ -22,6 +21,7 @@ from pkverify.exact.identity import is_identity
 from pkverify.exact.proof import Line, Proof, Terms
 from pkverify.exact.zero_test import Outcome
 from pkverify.problem import Problem, Vector
+from pkverify.rational import decimal_text
 
 # Whoever has more predictions or examples wants numbers, not formulas.
 MOST_TERMS = 5000
@@ -169,7 +169,7 @@ class _Split:
             return self._settled(lambda bits: self.proof.path.quadrature(rate, bits), rate)
         here = self._at_end(expression)
         if here.is_Rational:
-            return decimal_text(fraction(here), self.digits)
+            return decimal_text(fraction(here), self.digits, trim_exact=True)
         if is_identity(here, sp.Integer(0)):
             return "0"
         return self._settled(lambda bits: self.proof.path.value(expression, bits), expression)
@@ -244,7 +244,7 @@ class _Split:
                 return "the path kernel is zero at this horizon, though the tangent kernel is not: hypothesis H3 fails"
             constant = sp.expand(derivatives[k])
             if constant.is_Rational:  # a constant L' is its own average, exactly
-                weights.append((decimal_text(fraction(-constant), self.digits), str(-constant)))
+                weights.append((decimal_text(fraction(-constant), self.digits, trim_exact=True), str(-constant)))
                 continue
             text = decimal_value(self._ratio(own, example, k), self.digits)
             if text is None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
-from math import ceil, floor, log2
+from math import ceil, floor, inf, log2
 
 from pkverify.arithmetic.fixed_point import DomainError, FixedPoint
 from pkverify.errors import FlowError, InputError
@@ -24,6 +24,9 @@ _GROWTH = Fraction(5, 4)
 _FIRST_ORDER = 10
 _RESCALE = Fraction(1, 2)
 _NOISE_BITS = 10  # coefficients of so few bits are rounding noise, and say nothing of the step
+_DEFECT_BITS = 10  # at its end a step may miss its tolerance by so many bits, beside the order
+_LESS_BITS = 4  # a defect that half the step does not lessen by more than this is rounding
+_MAX_TRIES = 100  # for one step: lengths are tried by factors, so ten are many
 
 
 @dataclass(frozen=True)
@@ -106,21 +109,29 @@ class _Integration:
         self.branches: dict[int, dict[int, int]] = {}
         self.lengths: list[Fraction] = []
         self.bases = system.bases()
+        # Of the step that is being tried: how often, the longest length left, and how far the last one was off.
+        self.tries, self.longest, self.defect = 0, horizon, inf
 
     def run(self) -> Path:
         step = self._first_step()
+        self._check_start()
         while self.time < self.horizon:
             self._check_budget()
+            self.tries += 1
             self._expand(step)
             usable = self._usable_part(self.tolerance)
-            if usable < _RESCALE or (usable > _GROWTH and not self.lengths and step < self.horizon):
+            if usable < _RESCALE or (usable > _GROWTH and not self.lengths and step < self.longest):
                 # Powers of a small part would lose their digits; a first step may as well be as long as it can be.
-                step = _rounded(min(step * usable, self.horizon))
+                step = _rounded(min(step * usable, self.longest))
                 continue
             part = min(Fraction(1), usable, (self.horizon - self.time) / step)
-            part = self._split_at_kink(part, step)
-            self._accept(part, step)
-            step = _rounded(step * min(usable * _SAFETY, _GROWTH))
+            part, crossed = self._split_at_kink(part)
+            if self._accept(part, step, crossed):
+                self.tries, self.longest, self.defect = 0, self.horizon, inf
+                step = _rounded(step * min(usable * _SAFETY, _GROWTH))
+            else:
+                self.longest = part * step / 2
+                step = _rounded(self.longest)
         self.path.final = tuple(self.state)
         return self.path
 
@@ -137,14 +148,31 @@ class _Integration:
         try:
             self.system.expand(self.state, step, self.order, self.branches)
         except KinkError as error:
-            name = self._kink_name(error.node)
-            raise FlowError(
-                f"the path lies on a kink of {name} at t = {float(self.time):.6g}",
-                hypothesis="H0", time=float(self.time), why=f"the argument of {name} is 0 there: the gradient jumps",
-                fix="start elsewhere, or use a smooth model",
-            ) from None  # fmt: skip
+            if self.time == 0:
+                self._check_start()
+            raise self._on_kink(error.node) from None
         except DomainError as error:
             self._undefined(error)
+
+    def _check_start(self) -> None:
+        """Refuse a start on a kink, also where rounding has moved it off, and ask for more bits where they may tell."""
+        for number, row in enumerate(self.system.rows):
+            for argument in row.expansion.kinks:
+                value = next(iter(row.expansion.series[argument]), self.numbers.zero)
+                if 2 * abs(value).bit_length() > self.numbers.bits:
+                    continue
+                if self.system.vanishes_at_start(number, argument):
+                    raise self._on_kink(argument)
+                if abs(value).bit_length() <= _NOISE_BITS:
+                    raise DomainError(self._kink_name(argument), self.numbers.text(value, 5), certain=False)
+
+    def _on_kink(self, argument: int) -> FlowError:
+        name = self._kink_name(argument)
+        return FlowError(
+            f"the path lies on a kink of {name} at t = {float(self.time):.6g}",
+            hypothesis="H0", time=float(self.time), why=f"the argument of {name} is 0 there: the gradient jumps",
+            fix="start elsewhere, or use a smooth model",
+        )  # fmt: skip
 
     def _undefined(self, error: DomainError) -> None:
         if self.time > 0:
@@ -180,18 +208,22 @@ class _Integration:
         return Fraction(int(2.0 ** (exponent % 1 + 20))) * Fraction(2) ** (floor(exponent) - 20)
 
     def _check_budget(self) -> None:
-        if max(abs(v).bit_length() for v in self.state) > self.numbers.bits + _MAX_LOG2:
-            self._fail_at_singularity()
         recent = self.lengths[-_RUN:]
         shrinking = len(recent) == _RUN and all(b < a for a, b in pairwise(recent))
         if shrinking and recent[-1] < COLLAPSE * max(self.lengths):
             self._fail_at_singularity()
         if len(self.lengths) >= MAX_STEPS:
-            raise FlowError(
-                f"{MAX_STEPS} steps reached t = {float(self.time):.6g} of {float(self.horizon):.6g}",
-                hypothesis="", time=float(self.time), why="the problem is stiff: its fastest rate is too large",
-                fix="rescale the inputs, or shorten the horizon",
-            )  # fmt: skip
+            self._give_up(f"{MAX_STEPS} steps reached", "the problem is stiff: its fastest rate is too large")
+        if self.tries >= _MAX_TRIES:
+            self._give_up("no step is found at", "the coefficients of the series, or their rounding, are too large")
+        if max(abs(v).bit_length() for v in self.state) > self.numbers.bits + _MAX_LOG2:
+            self._give_up(f"the weights exceed 2**{_MAX_LOG2} at", "they grow too fast to be followed any further")
+
+    def _give_up(self, what: str, why: str) -> None:
+        raise FlowError(
+            f"{what} t = {float(self.time):.6g} of {float(self.horizon):.6g}",
+            hypothesis="", time=float(self.time), why=why, fix="rescale the inputs, or shorten the horizon",
+        )  # fmt: skip
 
     def _fail_at_singularity(self) -> None:
         raise FlowError(
@@ -201,8 +233,8 @@ class _Integration:
             fix=f"set [flow] horizon below {float(self.time):.6g}",
         )  # fmt: skip
 
-    def _split_at_kink(self, part: Fraction, step: Fraction) -> Fraction:
-        """Shorten the step to its first kink, and settle on which side each argument goes on."""
+    def _split_at_kink(self, part: Fraction) -> tuple[Fraction, dict[int, dict[int, int]]]:
+        """Shorten the step to its first kink; also, by row, the arguments met there and the side they go on."""
         end = self.numbers.number(part)
         crossings: list[tuple[int, int, int]] = []
         for number, row in enumerate(self.system.rows):
@@ -215,39 +247,70 @@ class _Integration:
                 else:
                     if at is not None:
                         crossings.append((at, number, argument))
-        self.branches = {}
+        crossed: dict[int, dict[int, int]] = {}
         if not crossings:
-            return part
+            return part, crossed
         first = min(at for at, _, _ in crossings)
         met = [(number, argument) for at, number, argument in crossings if at - first <= 1 << 16]
         for number, argument in met:
-            self.branches.setdefault(number, {})[argument] = -self.system.rows[number].expansion.branches[argument]
-            self.path.kinks.append((float(self.time + self.numbers.fraction(first) * step), self._kink_name(argument)))
-        return self.numbers.fraction(first)
+            crossed.setdefault(number, {})[argument] = -self.system.rows[number].expansion.branches[argument]
+        return self.numbers.fraction(first), crossed
 
-    def _accept(self, part: Fraction, step: Fraction) -> None:
+    def _accept(self, part: Fraction, step: Fraction, crossed: dict[int, dict[int, int]]) -> bool:
+        """Take the part of the step, unless the series do not hold up to its end."""
         numbers, tau = self.numbers, self.numbers.number(part)
         weights, power = list[int](), tau
         for k in range(1, self.order + 1):
             weights.append(power // k)
             power = (power * tau) >> numbers.bits
-        for pair, value in self.system.integrals(weights, step).items():
+        integrals = self.system.integrals(weights, step)
+        params = tuple(tuple(series) for series in self.system.params)
+        state = [evaluate(series, tau, numbers) for series in params]
+        if not self._holds_up(state, tau, step, crossed):
+            return False
+        for pair, value in integrals.items():
             self.path.integrals[pair] = self.path.integrals.get(pair, numbers.zero) + value
         length = part * step
-        self.path.segments.append(Segment(self.time, length, step, tuple(tuple(s) for s in self.system.params)))
-        self.state = [evaluate(series, tau, numbers) for series in self.system.params]
+        self.path.segments.append(Segment(self.time, length, step, params))
+        self.state, self.branches = state, crossed
         self.time = self.horizon if self.horizon - self.time <= length else self.time + length
         self.lengths.append(length)
-        if self.branches:
-            self._check_crossings()
+        self.path.kinks += [(float(self.time), self._kink_name(a)) for sides in crossed.values() for a in sides]
+        if crossed:
+            self._check_crossings(step)
+        return True
 
-    def _check_crossings(self) -> None:
+    def _holds_up(self, state: Sequence[int], tau: int, step: Fraction, crossed: dict[int, dict[int, int]]) -> bool:
+        """Whether at the end of a step the parameters' series obey the flow, and the bases' series their formulas.
+
+        The last coefficients tell nothing where they happen to vanish, as in t + t**31 / 31.
+        """
+        bits, lists = self.numbers.bits, [*self.bases, *self.system.params]
+        expected = [evaluate(series, tau, self.numbers) for series in self.bases]
+        expected += [evaluate(_slopes(series), tau, self.numbers) for series in self.system.params]
+        sizes = [
+            max(0, max(abs(s[0]), abs(s[1]), abs(e)).bit_length() - bits) for s, e in zip(lists, expected, strict=True)
+        ]
+        here = {number: {argument: -side for argument, side in sides.items()} for number, sides in crossed.items()}
+        try:
+            self.system.expand(state, step, 1, here)
+        except KinkError:
+            return True
+        except DomainError:
+            return False
+        found = [*(series[0] for series in self.bases), *(series[1] for series in self.system.params)]
+        misses = (abs(a - b).bit_length() - size for a, b, size in zip(expected, found, sizes, strict=True))
+        defect = max(misses) - bits - self.tolerance - log2(self.order) - _DEFECT_BITS
+        previous, self.defect = self.defect, defect
+        return defect <= 0 or defect >= previous - _LESS_BITS
+
+    def _check_crossings(self, step: Fraction) -> None:
         """After a kink every argument must move on: else the flow slides, turns back or is not unique."""
-        self.system.expand(self.state, _rounded(self.lengths[-1]), 3, self.branches)
+        self.system.expand(self.state, step, 2, self.branches)
         for number, sides in self.branches.items():
             for argument, side in sides.items():
                 series = self.system.rows[number].expansion.series[argument]
-                if side * series[1] <= self.numbers.one >> 20:
+                if side * series[1] <= self.numbers.one >> (self.numbers.bits // 2):
                     self._refuse_kink(argument, "does not cross it")
 
     def _refuse_kink(self, argument: int, how: str) -> None:
@@ -264,6 +327,11 @@ class _Integration:
             if argument in row.expansion.kinks:
                 return row.expansion.kink_name(argument)
         return "relu"
+
+
+def _slopes(series: Sequence[int]) -> list[int]:
+    """The coefficients of the derivative."""
+    return [k * coefficient for k, coefficient in enumerate(series[1:], start=1)]
 
 
 def _rounded(value: Fraction) -> Fraction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,36 +31,45 @@ def first_crossing(series: Sequence[int], side: int, end: int, numbers: FixedPoi
         ArithmeticError: If the polynomial touches zero so closely that doubles cannot tell crossing from touching.
     """
     scale = numbers.to_float(end)
-    values = np.array([numbers.to_float(c) for c in series]) * scale ** np.arange(len(series))
-    starts_at_zero = abs(values[0]) <= 1e-12 * np.max(np.abs(values))
-    head = 0.0 if starts_at_zero else abs(values[0])
-    if head > np.sum(np.abs(values[1:])):
+    top = max(abs(c).bit_length() for c in series)
+    if top == 0:
         return None
-    coefficients = values[1:] if starts_at_zero else values
-    previous, near = 0.0, _real_roots(coefficients)
-    for root, following in zip(near, [*near, 1.0][1:], strict=True):
-        left, right = 0.5 * (previous + root), min(0.5 * (root + max(following, root + 1e-9)), 1.0)
-        before, after = (side * float(np.polynomial.polynomial.polyval(at, values)) for at in (left, right))
-        if before > 0 > after or (before > 0 and right == 1.0 and after <= 0):
-            return _bisect(series, side, numbers, left * scale, right * scale)
-        closest = abs(float(np.polynomial.polynomial.polyval(root, values)))
-        if after > 0 and closest < 1e-12 * float(np.max(np.abs(values))):
+    values = np.array([int(c) / (1 << top) for c in series]) * scale ** np.arange(len(series))
+    largest = float(np.max(np.abs(values)))
+    if abs(values[0]) > max(1e-12 * largest, float(np.sum(np.abs(values[1:])))):
+        return None
+    roots, low = _real_roots(values), 0
+    between = [(int(0.5 * (a + b) * scale * 2**60) << numbers.bits) >> 60 for a, b in pairwise([0.0, *roots])]
+    # Between two roots the sign is that of any point, and the number type tells it. A root that doubles cannot tell
+    # from 0 needs no care: the first point tells on which side of it the step starts.
+    for point, root in zip([*between, end], [None, *roots], strict=True):
+        sign = side * evaluate(series, point, numbers)
+        if sign < 0 or (sign == 0 and point == end):
+            return _bisect(series, side, numbers, low, point)
+        if root is not None and _touches(values, root):
             raise ArithmeticError("the argument touches zero")
-        previous = root
+        low = point
     return None
 
 
+def _touches(values: FloatArray, root: float) -> bool:
+    """Whether value and slope both vanish at a root, as far as doubles can tell."""
+    slopes = values[1:] * np.arange(1, len(values))
+    at = [abs(float(np.polynomial.polynomial.polyval(root, series))) for series in (values, slopes)]
+    largest = float(np.max(np.abs(values)))
+    return at[0] < 1e-12 * largest and at[1] < 1e-5 * largest
+
+
 def _real_roots(coefficients: FloatArray) -> list[float]:
-    """The roots in (0, 1], give or take, of a polynomial with the constant coefficient first."""
-    if not np.any(coefficients[1:]):
-        return []
-    roots = [complex(root) for root in np.roots(np.trim_zeros(coefficients[::-1], "f"))]
-    return sorted(root.real for root in roots if abs(root.imag) <= _IMAGINARY and 1e-9 < root.real <= 1 + 1e-9)
+    """The roots in (0, 1], give or take, of a polynomial with the constant coefficient first; near ones count once."""
+    large = np.nonzero(np.abs(coefficients) > 1e-18 * np.max(np.abs(coefficients)))[0]
+    found = [complex(root) for root in np.roots(coefficients[: large[-1] + 1][::-1])]
+    real = sorted(root.real for root in found if abs(root.imag) <= _IMAGINARY and 1e-9 < root.real < 1)
+    return [root for root, previous in zip(real, [0.0, *real], strict=False) if root - previous > 1e-9]
 
 
-def _bisect(series: Sequence[int], side: int, numbers: FixedPoint, left: float, right: float) -> int:
-    """Bisection between two points of opposite sign, down to one unit."""
-    low, high = (int(at * 2**60) << max(numbers.bits - 60, 0) for at in (left, right))
+def _bisect(series: Sequence[int], side: int, numbers: FixedPoint, low: int, high: int) -> int:
+    """Bisection between a point on the side and one beyond it, down to one unit."""
     while high - low > 1:
         middle = (low + high) // 2
         if side * evaluate(series, middle, numbers) > 0:

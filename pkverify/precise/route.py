@@ -68,12 +68,13 @@ def solve_precise(problem: Problem, digits: int, queries: Sequence[Vector] | Non
     queries = problem.query_inputs if queries is None else queries
     coarse_digits = float(_PILOT_DIGITS)
     coarse = _solve_once(problem, compiled, queries, coarse_digits, digits)
-    fine_digits = float(digits + _GUARD_DIGITS)
+    fine_digits = max(float(digits), coarse_digits) + _GUARD_DIGITS
     missing = 0.0
     for _ in range(_MAX_RUNS):
         fine = _solve_once(problem, compiled, queries, fine_digits, digits)
         amplification = log10_of(_distance(coarse, fine)) + coarse_digits
-        fine = replace(fine, log10_error=_MARGIN + max(amplification, 0.0) - fine_digits)
+        suggested = max(max(amplification, 0.0) - fine_digits, log10_of(_residual_share(fine)))
+        fine = replace(fine, log10_error=_MARGIN + suggested)
         missing = max(fine.log10_error - (1 - digits), _digits_missing_for_weights(fine))
         if missing <= 0:
             return fine
@@ -131,6 +132,16 @@ def _distance(coarse: Solution, fine: Solution) -> Fraction:
     """The largest difference between two solutions, relative to max(1, |value|)."""
     pairs = zip(coarse.numbers(), fine.numbers(), strict=True)
     return max(abs(a - b) / max(Fraction(1), abs(b)) for a, b in pairs)
+
+
+def _residual_share(solution: Solution) -> Fraction:
+    """The error, relative to max(1, |value|), that some number of a residual has at least."""
+    one, shares = Fraction(1), [Fraction(0)]
+    for q, examples in enumerate(solution.contributions):
+        for c, initial in enumerate(solution.initial_outputs[q]):
+            parts = [initial, solution.final_outputs[q][c], solution.regularizer_terms[q][c], *(e[c] for e in examples)]
+            shares.append(abs(solution.residual(q, c)) / sum(max(one, abs(part)) for part in parts))
+    return max(shares)
 
 
 def _digits_missing_for_weights(solution: Solution) -> float:

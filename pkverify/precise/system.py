@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pkverify.arithmetic.fixed_point import FixedPoint
+from pkverify.arithmetic.rationals import IrrationalError, Rationals
 from pkverify.graph import ProblemGraph
-from pkverify.jets import Expansion
+from pkverify.jets import Expansion, KinkError
 from pkverify.problem import Problem, Vector
 
 Factor = tuple[int, int | None]  # (constant coefficient, varying base or None), as values and nodes of one row
@@ -67,6 +68,7 @@ class AugmentedSystem:
         self.params: list[list[int]] = [[] for _ in compiled.params]
         self.rows: list[Row] = []
         self.row_inputs: list[Vector] = []
+        self._leaves: list[Mapping[tuple[str, int], Fraction]] = []
         for inputs, targets in zip(problem.data.inputs, problem.data.targets, strict=True):
             wanted = [*compiled.outputs, *compiled.loss_derivatives]
             self.rows.append(self._row(inputs, targets, compiled.jacobian, compiled.gradient, wanted))
@@ -145,6 +147,16 @@ class AugmentedSystem:
                 result[pair] = result.get(pair, self.numbers.zero) + self.numbers.multiply(a, b)
         return result
 
+    def vanishes_at_start(self, row: int, node: int) -> bool:
+        """Whether a node of a row is exactly 0 at the initial parameters, as far as rational arithmetic can tell."""
+        params = [[value] for value in self.problem.initial]
+        try:
+            expansion = Expansion(self.compiled.graph, [node], Rationals(), self._leaves[row], params)
+            expansion.start()
+        except (IrrationalError, ZeroDivisionError, KinkError):
+            return False
+        return expansion.series[node][0] == 0
+
     def _row(
         self,
         inputs: Vector,
@@ -156,6 +168,7 @@ class AugmentedSystem:
         self.row_inputs.append(inputs)
         graph = self.compiled.graph
         leaves = {("input", k): v for k, v in enumerate(inputs)} | {("target", k): v for k, v in enumerate(targets)}
+        self._leaves.append(leaves)
         factors = [[graph.factor(node) for node in row] for row in (*jacobian, gradient)]
         used = {node for row in factors for pair in row for node in pair if node is not None} | set(wanted)
         expansion = Expansion(graph, sorted(used), self.numbers, leaves, self.params)

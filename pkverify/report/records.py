@@ -25,8 +25,8 @@ class HypothesisRecord(msgspec.Struct):
     message: str
 
 
-class EvidenceRecord(msgspec.Struct):
-    """What one check found about one claim."""
+class EvidenceRecord(msgspec.Struct, omit_defaults=True):
+    """What one check found about one claim; the last four fields belong to the audit of the paper."""
 
     claim: str
     verdict: VerdictName
@@ -38,6 +38,10 @@ class EvidenceRecord(msgspec.Struct):
     tolerance: str | None
     witness: str | None
     message: str
+    form: Literal["", "as-printed", "repaired"] = ""
+    status: str = ""
+    expected: str = ""
+    repaired: EvidenceRecord | None = None
 
 
 class DecompositionRecord(msgspec.Struct, omit_defaults=True):
@@ -149,6 +153,10 @@ def _evidence(item: Evidence) -> EvidenceRecord:
         tolerance=item.tolerance,
         witness=item.witness,
         message=item.message,
+        form=item.form,  # type: ignore[arg-type]
+        status=item.status,
+        expected=item.expected,
+        repaired=None if item.repaired is None else _evidence(item.repaired),
     )
 
 

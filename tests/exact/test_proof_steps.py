@@ -22,15 +22,21 @@ def test_the_claim_is_proved(claim: str, evidence: dict[str, Evidence]) -> None:
 
     assert (found.claim, found.verdict, found.method, found.residual) == (claim, Verdict.PROVED, "exact", "0")
     assert found.witness is None
-    assert "generic functions" in found.message
+    assert "arbitrary f and l" in found.message
 
 
 @pytest.mark.parametrize("claim", PROOFS)
 def test_the_proof_assumes_what_the_registry_says(claim: str, evidence: dict[str, Evidence]) -> None:
-    found = evidence[claim].hypotheses
+    found = [h for h in evidence[claim].hypotheses if h.id != "cited"]
 
     assert tuple(h.id for h in found) == CLAIMS[claim].hypotheses_needed
     assert all((h.verdict, h.message) == (Verdict.NOT_CHECKABLE, "assumed") for h in found)
+
+
+def test_an_argument_in_words_stands_among_the_hypotheses(evidence: dict[str, Evidence]) -> None:
+    cited = {claim for claim, found in evidence.items() if any(h.id == "cited" for h in found.hypotheses)}
+
+    assert cited == {"P2", "T1b"}
 
 
 def test_the_registry_knows_what_is_proved_in_general() -> None:
