@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pkverify.checks.run import ABSENT_ROUTES, ROUTES
+from pkverify.checks.run import ABSENT_ROUTES, ROUTES, check_digits
 from pkverify.checks.run import check as _check
 from pkverify.decomposition import Decomposition
 from pkverify.errors import InputError, UntreatableError
@@ -28,7 +28,7 @@ def decompose(problem: Problem, *, route: str = "precise", digits: int = 30) -> 
         One decomposition for each query and output, query by query.
 
     Raises:
-        InputError: For an unknown route, or a problem that is undefined at its start.
+        InputError: For an unknown route, digits out of range, or a problem that is undefined at its start.
         FlowError: If the flow cannot be followed to the horizon.
         UntreatableError: If the exact route knows no closed form.
 
@@ -46,6 +46,7 @@ def decompose(problem: Problem, *, route: str = "precise", digits: int = 30) -> 
         >>> d.final_output, d.path_kernel
         ('1.26424111765712', ('1.00000000000000',))
     """
+    check_digits(digits)
     if route == "precise":
         from pkverify.precise.route import decompose_precise
 

@@ -122,6 +122,17 @@ class Expansion:
         for step in self._advances:
             step(order)
 
+    def vanishes(self, node: int) -> bool:
+        """Whether a node is 0 for this row at all parameters, as far as rational arithmetic can tell."""
+        return self._is_zero(node) if node in self.constants else node in self._vanishing
+
+    def rational(self, node: int) -> Fraction | None:
+        """The exact value of a constant node, or None where rational arithmetic does not reach it."""
+        try:
+            return Expansion(self._graph, [node], Rationals(), self._leaves, []).constants[node]
+        except (IrrationalError, ZeroDivisionError):
+            return None
+
     # -- building
 
     def _schedule(self, wanted: Iterable[int]) -> list[int]:
@@ -356,7 +367,4 @@ class Expansion:
             return self._leaves[node.value] == 0  # type: ignore[index]
         if node.operation == "number" or self.constants[number] != 0:
             return node.value == 0
-        try:
-            return Expansion(self._graph, [number], Rationals(), self._leaves, []).constants[number] == 0
-        except (IrrationalError, ZeroDivisionError):
-            return False
+        return self.rational(number) == 0

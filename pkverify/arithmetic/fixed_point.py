@@ -140,12 +140,13 @@ class FixedPoint:
         return evaluate
 
     def moments(self, series: Sequence[int], weights: Sequence[int]) -> list[int]:
-        """``m[i] = sum_j series[j] weights[i+j]`` over the indices in range, for lists of one length n.
+        """``m[i] = sum_j series[j] weights[i+j]`` for a series of length n and 2n - 1 weights.
 
-        With ``weights[k] = h**(k+1)/(k+1)``, ``sum_i other[i] m[i]`` is the integral over [0, h] of the product of the
-        two series, truncated at total degree n - 1.
+        With ``weights[k] = h**(k+1)/(k+1)``, ``sum_i other[i] m[i]`` is the integral over [0, h] of the product of two
+        polynomials of degree n - 1. It is not cut at this degree: of entire functions, the product's coefficients fall
+        much later than those of its factors.
         """
-        n = len(weights)
+        n = len(series)
         reversed_series = flint.fmpz_poly([int(c) for c in reversed(series)])
         product = (reversed_series * flint.fmpz_poly([int(c) for c in weights])).coeffs()
         product += [flint.fmpz(0)] * (2 * n - 1 - len(product))
@@ -185,7 +186,7 @@ class FixedPoint:
                 return self._fixed(1 / (1 + ctx.exp(-real)) if real > 0 else ctx.exp(real) / (1 + ctx.exp(real)))
             case "softplus":
                 return self._fixed((max(0, real)) + ctx.log1p(ctx.exp(-abs(real))))
-            case "tan" if abs(ctx.cos(real)) * self.one < 2:
+            case "tan" if abs(self._fixed(ctx.cos(real))) < 2:
                 raise DomainError("tan", self.text(value, 5), certain=False)
             case _:
                 return self._fixed(getattr(ctx, name)(real))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from math import isfinite
 
 from pkverify.checks.cross_check import Gap, cross_check
 from pkverify.evidence import HypothesisEvidence, Verdict
@@ -132,4 +133,7 @@ class Context:
 
 
 def _dot(left: Sequence[float], right: Sequence[float]) -> float:
-    return sum(a * b for a, b in zip(left, right, strict=True))
+    total = sum(a * b for a, b in zip(left, right, strict=True))
+    if not isfinite(total):
+        raise OverflowError("a tangent kernel is beyond the range of doubles")
+    return total

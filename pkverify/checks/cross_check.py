@@ -89,7 +89,7 @@ def _derivative_gap(context: Context, digits: int) -> Fraction:
     step = Fraction(1, 10 ** (digits // 2 + 3))
     for row in dict.fromkeys([*range(system.example_count), *system.query_rows]):
         inputs = system.row_inputs[row]
-        differences = [_difference(context, weights, inputs, j, step) for j in range(len(weights))]
+        differences = [_difference(context, weights, inputs, j, _near(w, step, digits)) for j, w in enumerate(weights)]
         for c in context.outputs:
             found = gradient_at(system, state, row, system.rows[row].jacobian[c])
             for value, difference in zip(found, differences, strict=True):
@@ -98,8 +98,9 @@ def _derivative_gap(context: Context, digits: int) -> Fraction:
             outputs = [endpoints(b)[0] for b in _outputs(context, weights, inputs)]
             slopes = values_at(system, state, row, system.compiled.loss_derivatives)
             for c, value in enumerate(slopes):
-                upper, lower = (_loss(context, _moved(outputs, c, s), problem.data.targets[row]) for s in (step, -step))
-                worst = max(worst, _distance(system.numbers.fraction(value), (upper - lower) / real(2 * step)))
+                move = _near(outputs[c], step, digits)
+                upper, lower = (_loss(context, _moved(outputs, c, s), problem.data.targets[row]) for s in (move, -move))
+                worst = max(worst, _distance(system.numbers.fraction(value), (upper - lower) / real(2 * move)))
     return worst
 
 
@@ -128,7 +129,10 @@ def _flow_gap(context: Context, digits: int) -> Fraction:
         _, weights = _state(context, time)
         velocity, length = _velocity(context, time)
         for _ in range(_DIRECTIONS):
-            direction = [Fraction(random.randint(-8, 8), 8) for _ in weights]
+            direction = [
+                random.choice((-1, 1)) * Fraction(random.randint(1, 8), 8) * _near(w, Fraction(1), digits)
+                for w in weights
+            ]
             ends = ([w + s * v for w, v in zip(weights, direction, strict=True)] for s in (step, -step))
             upper, lower = (_total_loss(context, end) for end in ends)
             along = sum((a * b for a, b in zip(velocity, direction, strict=True)), Fraction(0))
@@ -226,6 +230,11 @@ def _total_loss(context: Context, weights: Sequence[Fraction]) -> Ball:
     if problem.regularizer is not None:
         total += problem.regularizer.build(algebra, problem.model.params, params)
     return total
+
+
+def _near(value: Fraction, step: Fraction, digits: int) -> Fraction:
+    """The step, made smaller where the value is small: a logarithm or a root may end at 0."""
+    return step * min(Fraction(1), max(abs(value), Fraction(1, 10**digits))) if value else step
 
 
 def _moved(values: Sequence[Fraction], at: int, step: Fraction) -> list[Fraction]:

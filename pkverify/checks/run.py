@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 
+from pkverify.arithmetic.ball import BallDomainError
 from pkverify.checks.agreement import disagreement
 from pkverify.checks.context import Context
 from pkverify.checks.table import PROBLEM_CHECKS
@@ -13,7 +15,7 @@ from pkverify.claims import CHECKED_IN_GENERAL, CLAIMS, claim
 from pkverify.decomposition import Decomposition
 from pkverify.errors import FlowError, InputError, UntreatableError
 from pkverify.evidence import THEOREM, Evidence, HypothesisEvidence, ProblemRun, Run, Verdict
-from pkverify.precise.route import read_decompositions
+from pkverify.precise.route import MAX_DIGITS, MIN_DIGITS, read_decompositions
 from pkverify.problem import Problem
 from pkverify.problem_file import write_problem
 from pkverify.rational import decimal_text
@@ -51,6 +53,7 @@ def check(
         InputError: For an unknown claim or route, or a problem that is undefined at its start.
     """
     chosen, named = _chosen_routes(routes)
+    check_digits(digits)
     for identifier in claims or ():
         claim(identifier)
     wanted = None if claims is None else frozenset(claims)
@@ -58,8 +61,9 @@ def check(
     try:
         for name, problem in problems:
             progress(f"checking {name}")
+            own = f"{name} (a problem)" if name == THEOREM else name
             finished.append(
-                check_problem(name, problem, digits=digits, routes=chosen, named=named, claims=wanted, seed=seed)
+                check_problem(own, problem, digits=digits, routes=chosen, named=named, claims=wanted, seed=seed)
             )
         if "exact" in chosen:
             progress("proving the steps of the theorem")
@@ -104,7 +108,7 @@ def check_problem(
             decompositions += read_decompositions(context.solution)[:asked]
             series = _series(context)
             evidence += _precise_evidence(context, claims)
-        except FlowError as error:
+        except (FlowError, UntreatableError) as error:
             evidence += _stopped(error, claims)
     difference = disagreement(decompositions, digits)
     if difference is not None:
@@ -141,21 +145,39 @@ def _precise_evidence(context: Context, claims: frozenset[str] | None) -> list[E
     for identifier, run_check in PROBLEM_CHECKS.items():
         if claims is None or identifier in claims:
             start = time.perf_counter()
-            items = list(run_check(context))
+            try:
+                items = list(run_check(context))
+            except (BallDomainError, OverflowError) as error:
+                why = f"not every number that the check needs could be evaluated: {error}"
+                items = [Evidence(identifier, Verdict.INCONCLUSIVE, "mpmath", message=why, route="precise")]
             found += [replace(item, seconds=(time.perf_counter() - start) / len(items)) for item in items]
     return found
 
 
-def _stopped(error: FlowError, claims: frozenset[str] | None) -> list[Evidence]:
-    """What a flow that ends early means: a hypothesis fails, or nothing is known."""
+def _stopped(error: FlowError | UntreatableError, claims: frozenset[str] | None) -> list[Evidence]:
+    """What a flow means that ends early or lacks the digits: a hypothesis fails, or nothing is known."""
     message = f"{error.what}: {error.why}"
     identifiers = [i for i in PROBLEM_CHECKS if claims is None or i in claims]
-    if not error.hypothesis:
+    if isinstance(error, UntreatableError) or not error.hypothesis:
         return [Evidence(i, Verdict.INCONCLUSIVE, "mpmath", message=message, route="precise") for i in identifiers]
     failing = HypothesisEvidence(error.hypothesis, Verdict.SUPPORTED, f"fails: {error.what}")
     return [
         Evidence(i, Verdict.NOT_APPLICABLE, "mpmath", (failing,), message=message, route="precise") for i in identifiers
     ]
+
+
+def check_digits(digits: int) -> None:
+    """Refuse a number of digits that no route gives.
+
+    Raises:
+        InputError: If it is out of range.
+    """
+    if not MIN_DIGITS <= digits <= MAX_DIGITS:
+        raise InputError(
+            f"--digits {digits}",
+            f"the routes give {MIN_DIGITS} to {MAX_DIGITS} digits",
+            "choose a number in this range",
+        )
 
 
 def _chosen_routes(routes: Sequence[str] | None) -> tuple[tuple[str, ...], frozenset[str]]:
@@ -165,8 +187,8 @@ def _chosen_routes(routes: Sequence[str] | None) -> tuple[tuple[str, ...], froze
         if route not in ROUTES + ABSENT_ROUTES:
             raise InputError(
                 f"--routes {route}",
-                f"the routes are {', '.join(ROUTES + ABSENT_ROUTES)}",
-                "name some of them, separated by commas",
+                f"the routes are {', '.join(ROUTES + ABSENT_ROUTES)}, separated by commas",
+                f"did you mean {get_close_matches(route.lower(), ROUTES + ABSENT_ROUTES, n=1, cutoff=0.0)[0]}?",
             )
     if not routes:
         raise InputError(
@@ -182,15 +204,19 @@ def _holes(claims: frozenset[str] | None) -> tuple[str, ...]:
 
 
 def _series(context: Context) -> dict[str, tuple[tuple[str, ...], ...]]:
-    """Samples along the path, for figures: each name holds one row a time."""
+    """Samples along the path, for figures: each name holds one row a time; none where doubles cannot hold them."""
     solution = context.solution
     states = [solution.path.params_at(t) for t in context.times]
     exact = solution.system.numbers.fraction
     series = {
         "time": tuple((decimal_text(t, 17),) for t in context.times),
         "params": tuple(tuple(decimal_text(exact(v), 17) for v in state) for state in states),
-        "loss_derivatives": tuple(tuple(repr(v) for row in at for v in row) for at in context.loss_derivatives),
     }
-    if len(context.outputs) == 1 and len(context.asked) * len(context.problem.data) <= _SERIES_LIMIT:
-        series["tangent_kernel"] = tuple(tuple(repr(v) for row in at for v in row) for at in context.tangent_kernels)
-    return series
+    samples: dict[str, list[list[list[float]]]] = {}
+    try:
+        samples["loss_derivatives"] = context.loss_derivatives
+        if len(context.outputs) == 1 and len(context.asked) * len(context.problem.data) <= _SERIES_LIMIT:
+            samples["tangent_kernel"] = context.tangent_kernels
+    except OverflowError:
+        return {}
+    return series | {n: tuple(tuple(repr(v) for row in at for v in row) for at in s) for n, s in samples.items()}

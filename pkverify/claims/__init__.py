@@ -1,24 +1,35 @@
 """The paper as data: every checkable claim, what it needs to be true, and where it stands.
 
-A file holds the claims of one part of the paper in a tuple ``CLAIMS``; to add a part, add it to ``_PARTS``. Verdicts
-are not kept here: they come from checks, so that the registry cannot agree with them by construction.
+A file holds the claims of one part of the paper in a tuple ``CLAIMS``; to add a part, add it to ``PARTS``. Verdicts
+are not kept here: they come from checks, so that the registry cannot agree with them by construction. ``Claim.status``
+is what is expected of an audit (``pkverify.checks.paper``), which never reads it.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 
-from pkverify.claims import closed_forms, definitions, proof, remarks, theorem
+from pkverify.claims import beyond, closed_forms, connections, definitions, discussion, proof, remarks, theorem
 from pkverify.claims.hypotheses import HYPOTHESES
-from pkverify.claims.record import Anchor, Claim, Hypothesis, by_id
+from pkverify.claims.record import Anchor, Claim, Hypothesis, Status, by_id
 from pkverify.errors import InputError
 
-__all__ = ["CHECKED_IN_GENERAL", "CLAIMS", "HYPOTHESES", "Anchor", "Claim", "Hypothesis", "claim"]
+__all__ = ["CHECKED_IN_GENERAL", "CLAIMS", "HYPOTHESES", "PARTS", "Anchor", "Claim", "Hypothesis", "Status", "claim"]
 
 # In the order of the paper, then what goes beyond it.
-_PARTS = (theorem.CLAIMS, proof.CLAIMS, definitions.CLAIMS, remarks.CLAIMS, closed_forms.CLAIMS)
+PARTS: Mapping[str, tuple[Claim, ...]] = {
+    "theorem": theorem.CLAIMS,
+    "proof": proof.CLAIMS,
+    "definitions": definitions.CLAIMS,
+    "remarks": remarks.CLAIMS,
+    "connections": connections.CLAIMS,
+    "discussion": discussion.CLAIMS,
+    "beyond": beyond.CLAIMS,
+    "closed_forms": closed_forms.CLAIMS,
+}
 
-CLAIMS: dict[str, Claim] = by_id(tuple(each for part in _PARTS for each in part))
+CLAIMS: dict[str, Claim] = by_id(tuple(each for part in PARTS.values() for each in part))
 
 # Proved for a model about which nothing is known, and so not in need of a problem.
 CHECKED_IN_GENERAL = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pkverify.claims.record import Anchor, Claim
+from pkverify.claims.record import Anchor, Claim, Status
 
 _PROOF = "2, proof of Theorem 1"
 _RATE = r"\frac{dy}{dt} = "
@@ -29,6 +29,7 @@ CLAIMS = (
         Anchor(_PROOF, "becomes the differential equation"),
         r"For a linear model the first error is $|w_0 - p|\,\epsilon S^2 T e^{-ST}/2$, with $S = \sum x_i^2$ and "
         r"$p$ the least-squares solution.",
+        status=Status.HOLDS_UNDER,
     ),
     Claim(
         "P3",
@@ -87,6 +88,7 @@ CLAIMS = (
         Anchor(_PROOF, "the initial model, prior to gradient descent"),
         "An integral over time, not a line integral. For a model that is only differentiable the integral may "
         "exist only as an improper one.",
+        status=Status.HOLDS_UNDER,
     ),
     Claim(
         "P9",
@@ -98,6 +100,8 @@ CLAIMS = (
         Anchor(_PROOF, "Multiplying and dividing by"),
         "Computer algebra cancels the two integrals without a word, and the condition with them; here the "
         "division is kept until it is justified.",
+        status=Status.FALSE,
+        repaired=("It holds under H3: the integral that is divided by must not be 0."),
     ),
     Claim(
         "P10",
@@ -109,6 +113,8 @@ CLAIMS = (
         ("P9",),
         Anchor(_PROOF, "weighted by similarity to x"),
         "The name needs H3; that it is an average, within the range of what is averaged, needs H4.",
+        status=Status.FALSE,
+        repaired=("The name has a meaning under H3; that it is an average needs H4."),
     ),
     Claim(
         "P11",
@@ -118,6 +124,7 @@ CLAIMS = (
         ("H3",),
         ("P10", "D8"),
         Anchor(_PROOF, "Applying this and"),
+        status=Status.HOLDS_UNDER,
     ),
     Claim(
         "P12",
@@ -128,5 +135,6 @@ CLAIMS = (
         ("P11",),
         Anchor(_PROOF, "Thus"),
         r"Both $a_i$ and $b$ are functions of the query $x$.",
+        status=Status.HOLDS_UNDER,
     ),
 )

@@ -25,7 +25,6 @@ _FIRST_ORDER = 10
 _RESCALE = Fraction(1, 2)
 _NOISE_BITS = 10  # coefficients of so few bits are rounding noise, and say nothing of the step
 _DEFECT_BITS = 10  # at its end a step may miss its tolerance by so many bits, beside the order
-_LESS_BITS = 4  # a defect that half the step does not lessen by more than this is rounding
 _MAX_TRIES = 100  # for one step: lengths are tried by factors, so ten are many
 
 
@@ -109,8 +108,9 @@ class _Integration:
         self.branches: dict[int, dict[int, int]] = {}
         self.lengths: list[Fraction] = []
         self.bases = system.bases()
-        # Of the step that is being tried: how often, the longest length left, and how far the last one was off.
-        self.tries, self.longest, self.defect = 0, horizon, inf
+        # Of the step that is being tried: how often, the longest length left, how many bits the last one was off.
+        self.tries, self.longest, self.defect = 0, _rounded(horizon), inf
+        self.slack: float = _DEFECT_BITS
 
     def run(self) -> Path:
         step = self._first_step()
@@ -127,11 +127,10 @@ class _Integration:
             part = min(Fraction(1), usable, (self.horizon - self.time) / step)
             part, crossed = self._split_at_kink(part)
             if self._accept(part, step, crossed):
-                self.tries, self.longest, self.defect = 0, self.horizon, inf
+                self.tries, self.longest, self.defect = 0, _rounded(self.horizon), inf
                 step = _rounded(step * min(usable * _SAFETY, _GROWTH))
             else:
-                self.longest = part * step / 2
-                step = _rounded(self.longest)
+                step = self.longest = _rounded(part * step / 2)
         self.path.final = tuple(self.state)
         return self.path
 
@@ -260,7 +259,7 @@ class _Integration:
         """Take the part of the step, unless the series do not hold up to its end."""
         numbers, tau = self.numbers, self.numbers.number(part)
         weights, power = list[int](), tau
-        for k in range(1, self.order + 1):
+        for k in range(1, 2 * self.order):
             weights.append(power // k)
             power = (power * tau) >> numbers.bits
         integrals = self.system.integrals(weights, step)
@@ -300,9 +299,13 @@ class _Integration:
             return False
         found = [*(series[0] for series in self.bases), *(series[1] for series in self.system.params)]
         misses = (abs(a - b).bit_length() - size for a, b, size in zip(expected, found, sizes, strict=True))
-        defect = max(misses) - bits - self.tolerance - log2(self.order) - _DEFECT_BITS
+        defect = max(misses) - bits - self.tolerance - log2(self.order)
         previous, self.defect = self.defect, defect
-        return defect <= 0 or defect >= previous - _LESS_BITS
+        if defect > self.slack and defect < previous - self.order / 2:
+            return False
+        # Terms beyond the order fall with its powers when a step is halved; what hardly falls is rounding.
+        self.slack = max(self.slack, defect + 2)
+        return True
 
     def _check_crossings(self, step: Fraction) -> None:
         """After a kink every argument must move on: else the flow slides, turns back or is not unique."""
@@ -335,6 +338,6 @@ def _slopes(series: Sequence[int]) -> list[int]:
 
 
 def _rounded(value: Fraction) -> Fraction:
-    """A positive number with a 30-bit mantissa and a power of two: exact, and cheap to multiply by."""
+    """A positive number rounded up to 30 bits and a power of two: exact, and cheap to multiply by."""
     exponent = value.numerator.bit_length() - value.denominator.bit_length() - 30
-    return Fraction(max(1, round(value / Fraction(2) ** exponent))) * Fraction(2) ** exponent
+    return Fraction(ceil(value / Fraction(2) ** exponent)) * Fraction(2) ** exponent

@@ -73,8 +73,7 @@ def solve_precise(problem: Problem, digits: int, queries: Sequence[Vector] | Non
     for _ in range(_MAX_RUNS):
         fine = _solve_once(problem, compiled, queries, fine_digits, digits)
         amplification = log10_of(_distance(coarse, fine)) + coarse_digits
-        suggested = max(max(amplification, 0.0) - fine_digits, log10_of(_residual_share(fine)))
-        fine = replace(fine, log10_error=_MARGIN + suggested)
+        fine = replace(fine, log10_error=_MARGIN + max(amplification, 0.0) - fine_digits)
         missing = max(fine.log10_error - (1 - digits), _digits_missing_for_weights(fine))
         if missing <= 0:
             return fine
@@ -134,34 +133,45 @@ def _distance(coarse: Solution, fine: Solution) -> Fraction:
     return max(abs(a - b) / max(Fraction(1), abs(b)) for a, b in pairs)
 
 
-def _residual_share(solution: Solution) -> Fraction:
-    """The error, relative to max(1, |value|), that some number of a residual has at least."""
-    one, shares = Fraction(1), [Fraction(0)]
-    for q, examples in enumerate(solution.contributions):
-        for c, initial in enumerate(solution.initial_outputs[q]):
-            parts = [initial, solution.final_outputs[q][c], solution.regularizer_terms[q][c], *(e[c] for e in examples)]
-            shares.append(abs(solution.residual(q, c)) / sum(max(one, abs(part)) for part in parts))
-    return max(shares)
-
-
 def _digits_missing_for_weights(solution: Solution) -> float:
     """How many more digits the worst-conditioned weight needs.
 
     A path kernel within the error estimate of 0 (and not 0 exactly) asks for more digits, too, up to
     ``_WEIGHT_DIGITS`` more than the run was asked for: after that its weight is reported absent.
     """
-    missing, error, one = -inf, solution.error_estimate, Fraction(1)
+    missing = -inf
     for q, examples in enumerate(solution.path_kernels):
         for i, kernel in enumerate(examples):
-            if len(kernel) > 1 or solution.kernel_vanishes(q, i, 0, 0):
-                continue
-            contribution = abs(solution.contributions[q][i][0])
-            size = max(error, *(abs(value) for row in kernel for value in row))
-            weight = contribution / size
-            # d(c / K) = (dc + (c / K) dK) / K, held against max(1, |c / K|)
-            lost = max(one, size) * (1 + weight) / (max(one, weight) * size)
-            missing = max(missing, solution.log10_error + log10_of(lost) - (1 - solution.digits))
+            if len(kernel) > 1 or not solution.kernel_vanishes(q, i, 0, 0):
+                lost = log10_of(_lost_in_weight(solution, q, i))
+                missing = max(missing, solution.log10_error + lost - (1 - solution.digits))
     return min(missing, solution.digits + _WEIGHT_DIGITS + solution.log10_error)
+
+
+def _lost_in_weight(solution: Solution, q: int, i: int) -> Fraction:
+    """By what factor errors grow, relative to max(1, |value|), from kernel and contribution to the weight.
+
+    0 where a matrix is not told apart from a singular one: more digits would seldom help.
+    """
+    kernel, contribution = solution.path_kernels[q][i], solution.contributions[q][i]
+    one, size = Fraction(1), len(contribution)
+    if size == 1:
+        divisor = max(abs(kernel[0][0]), solution.error_estimate)
+        quotient = abs(contribution[0]) / divisor
+        # d(c / K) = (dc + (c / K) dK) / K, held against max(1, |c / K|)
+        return max(one, divisor) * (1 + quotient) / (max(one, quotient) * divisor)
+    threshold = _threshold(solution, kernel)
+    weight = _solve_linear(kernel, contribution, threshold)
+    columns = [_solve_linear(kernel, [Fraction(k == r) for r in range(size)], threshold) for k in range(size)]
+    if weight is None:
+        return Fraction(0)
+    # |da| <= |inverse of K| (|dc| + |dK| |a|)
+    errors = [
+        max(one, abs(c)) + sum(max(one, abs(k)) * abs(a) for k, a in zip(row, weight, strict=True))
+        for row, c in zip(kernel, contribution, strict=True)
+    ]
+    grown = [sum(abs(c[r]) * e for c, e in zip(columns, errors, strict=True) if c is not None) for r in range(size)]
+    return max(g / max(one, abs(a)) for g, a in zip(grown, weight, strict=True))
 
 
 def _decomposition(solution: Solution, q: int, c: int) -> Decomposition:
@@ -210,13 +220,22 @@ def kernel_weight(solution: Solution, q: int, i: int) -> tuple[Fraction, ...] | 
     if all(solution.kernel_vanishes(q, i, a, b) for a in outputs for b in outputs):
         return "K = 0 exactly: the tangent kernel is identically zero, so any number serves as a_i"
     largest = max(abs(v) for row in kernel for v in row)
-    error = solution.error_estimate * max(Fraction(1), largest)
-    if len(contribution) == 1:
-        if abs(largest) <= _SEPARATION * error:
-            return f"K is not separated from 0: |K| <= {decimal_text(_SEPARATION * error, 1)}"
-        return (contribution[0] / kernel[0][0],)
-    solved = _solve_linear(kernel, contribution, threshold=_SEPARATION * error * 1000)
-    return solved or "the matrix K is singular, or not separated from a singular one"
+    separation = _SEPARATION * solution.error_estimate * max(Fraction(1), largest)
+    scalar = len(contribution) == 1
+    if scalar and largest <= separation:
+        return f"K is not separated from 0: |K| <= {decimal_text(separation, 1)}"
+    solved = _solve_linear(kernel, contribution, separation if scalar else _threshold(solution, kernel))
+    if solved is None:
+        return "the matrix K is singular, or not separated from a singular one"
+    if solution.log10_error + log10_of(_lost_in_weight(solution, q, i)) > 2 - solution.digits:
+        return f"K is not separated from 0 well enough for {solution.digits} digits of a_i"
+    return solved
+
+
+def _threshold(solution: Solution, kernel: Sequence[Sequence[Fraction]]) -> Fraction:
+    """A pivot that is not above this is not told apart from 0."""
+    largest = max(abs(v) for row in kernel for v in row)
+    return 1000 * _SEPARATION * solution.error_estimate * max(Fraction(1), largest)
 
 
 def _solve_linear(

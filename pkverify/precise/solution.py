@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, inf
 
-from pkverify.arithmetic.rationals import IrrationalError, Rationals
 from pkverify.jets import Expansion, KinkError
 from pkverify.precise.flow import Path
 from pkverify.precise.system import AugmentedSystem, Factor
@@ -153,16 +152,17 @@ def gradient_at(system: AugmentedSystem, state: Sequence[int], row: int, factors
 def _vanishes(system: AugmentedSystem, query_row: int, example: int, left: int, right: int) -> bool:
     """Whether the inner product of two Jacobian rows cancels base by base, in exact rational arithmetic."""
     graph = system.compiled.graph
-    sides: list[list[tuple[Fraction, int | None]]] = []
-    for row, output in ((query_row, left), (example, right)):
-        factors = [graph.factor(node) for node in system.compiled.jacobian[output]]
-        leaves = {("input", k): v for k, v in enumerate(system.row_inputs[row])}
-        try:
-            constants = Expansion(graph, [c for c, _ in factors], Rationals(), leaves, []).constants
-        except (IrrationalError, ZeroDivisionError):
-            return False
-        sides.append([(constants[c], base) for c, base in factors])
+    sides = [[graph.factor(node) for node in system.compiled.jacobian[output]] for output in (left, right)]
+    rows = [system.rows[query_row].expansion, system.rows[example].expansion]
     totals: dict[tuple[int | None, int | None], Fraction] = {}
-    for (a, base_a), (b, base_b) in zip(*sides, strict=True):
-        totals[base_a, base_b] = totals.get((base_a, base_b), Fraction(0)) + a * b
+    for pair in zip(*sides, strict=True):
+        if any(
+            row.vanishes(node) for row, factor in zip(rows, pair, strict=True) for node in factor if node is not None
+        ):
+            continue
+        constants = [row.rational(constant) for row, (constant, _) in zip(rows, pair, strict=True)]
+        if constants[0] is None or constants[1] is None:
+            return False
+        bases = pair[0][1], pair[1][1]
+        totals[bases] = totals.get(bases, Fraction(0)) + constants[0] * constants[1]
     return not any(totals.values())

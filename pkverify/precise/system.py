@@ -119,14 +119,14 @@ class AugmentedSystem:
         """For each pair of bases, the integral of their product over the step.
 
         Args:
-            weights: ``r**(k+1) / (k+1)`` for k = 0 ... order - 1, where r is the part of the step that is taken.
+            weights: ``r**(k+1) / (k+1)`` for k = 0 ... 2 (order - 1), where r is the part of the step that is taken.
             step: The step; it is multiplied in at the end, where it cannot underflow.
         """
-        numbers, order = self.numbers, len(weights)
+        numbers, order = self.numbers, (len(weights) + 1) // 2
         mantissa, shift = step.numerator, step.denominator.bit_length() - 1
         # A parameter may be a base itself, and its series is one order longer than the others.
         moments = {
-            slot: numbers.moments(self._series(slot)[:order], weights) if slot[1] is not None else list(weights)
+            slot: numbers.moments(self._series(slot)[:order], weights) if slot[1] is not None else list(weights[:order])
             for slot in self._sources
         }
         result: dict[Pair, int] = {}

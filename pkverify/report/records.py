@@ -55,7 +55,7 @@ class DecompositionRecord(msgspec.Struct, omit_defaults=True):
     final_output: str
     contributions: list[str]
     regularizer_term: str
-    path_kernel: list[str] | list[list[str]]
+    path_kernel: list[str | list[str]]  # rows where there are several outputs
     weights: list[str | list[str] | None]
     weights_absent: dict[str, str]
     residual: str
@@ -106,7 +106,8 @@ def run_json(run: Run) -> bytes:
 
 def json_schema() -> bytes:
     """The JSON Schema of ``run_json``."""
-    return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(RunRecord)), indent=1) + b"\n"
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA}
+    return msgspec.json.format(msgspec.json.encode(head | msgspec.json.schema(RunRecord)), indent=1) + b"\n"
 
 
 def run_record(run: Run) -> RunRecord:
@@ -170,7 +171,7 @@ def _decomposition(item: Decomposition) -> DecompositionRecord:
         final_output=item.final_output,
         contributions=list(item.contributions),
         regularizer_term=item.regularizer_term,
-        path_kernel=[v if isinstance(v, str) else list(v) for v in item.path_kernel],  # type: ignore[arg-type]
+        path_kernel=[v if isinstance(v, str) else list(v) for v in item.path_kernel],
         weights=[list(v) if isinstance(v, tuple) else v for v in item.weights],
         weights_absent={str(i): reason for i, reason in item.weights_absent.items()},
         residual=item.residual,

@@ -7,6 +7,7 @@ from io import StringIO
 from itertools import groupby
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pkverify.decomposition import Decomposition
@@ -50,8 +51,8 @@ def _banner(console: Console, run: Run) -> None:
             counts[found.value] = counts.get(found.value, 0) + 1
     console.print(f"verdict: {verdict.value}", style=_COLOURS.get(verdict, ""))
     total = ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
-    plural = "s" if len(run.problems) != 1 else ""
-    console.print(f"{len(run.problems)} problem{plural}; claims: {total or 'none'}")
+    problems = sum(problem.name != THEOREM for problem in run.problems)
+    console.print(f"{problems} problem{'s' if problems != 1 else ''}; claims: {total or 'none'}")
     if run.interrupted:
         console.print("interrupted: what follows was finished before the interruption", style="yellow")
     if run.holes:
@@ -60,21 +61,18 @@ def _banner(console: Console, run: Run) -> None:
 
 def _problem(console: Console, problem: ProblemRun) -> None:
     console.print()
-    console.rule(
-        problem.name if problem.horizon is None else f"{problem.name}   (horizon {problem.horizon})", align="left"
-    )
+    horizon = "" if problem.horizon is None else f"   (horizon {problem.horizon})"
+    console.rule(escape(problem.name + horizon), align="left")
     for routes, what in ((problem.refused, "refused"), (problem.skipped, "skipped")):
         for route, reason in routes.items():
-            console.print(
-                f"route {route} {what}: {reason}", style="yellow" if what == "refused" else "dim", soft_wrap=True
-            )
+            style = "yellow" if what == "refused" else "dim"
+            console.print(f"route {route} {what}: {reason}", style=style, soft_wrap=True, markup=False)
     _claims(console, [item for item in problem.evidence if item.verdict.judged])
     outside = [item for item in problem.evidence if not item.verdict.judged]
     for verdict, items in groupby(sorted(outside, key=lambda item: item.verdict.value), key=lambda item: item.verdict):
         for message, same in groupby(items, key=lambda item: item.message):
-            console.print(
-                f"{verdict.value}: {', '.join(i.claim for i in same)} ({message})", style="dim", soft_wrap=True
-            )
+            line = f"{verdict.value}: {', '.join(i.claim for i in same)} ({message})"
+            console.print(line, style="dim", soft_wrap=True, markup=False)
     if problem.name != THEOREM:
         _decompositions(console, problem.decompositions)
 
@@ -89,9 +87,7 @@ def _claims(console: Console, items: list[Evidence]) -> None:
         how = f"{item.route} ({item.method})" if item.route and item.method != item.route else item.method
         colour = _COLOURS.get(item.verdict, "")
         verdict = f"[{colour}]{item.verdict.value}[/]" if colour else item.verdict.value
-        table.add_row(
-            item.claim, verdict, item.residual or "", item.tolerance or "", how, _remark(item).replace("[", "\\[")
-        )
+        table.add_row(item.claim, verdict, item.residual or "", item.tolerance or "", how, escape(_remark(item)))
     console.print(table)
 
 
@@ -146,7 +142,7 @@ def _decomposition(console: Console, item: Decomposition) -> None:
     table.add_row("residual", item.residual, "", "")
     console.print(table)
     for i, reason in item.weights_absent.items():
-        console.print(f"no weight for example {i + 1}: {reason}", style="dim", soft_wrap=True)
+        console.print(f"no weight for example {i + 1}: {reason}", style="dim", soft_wrap=True, markup=False)
 
 
 def _short(number: str) -> str:

@@ -57,7 +57,7 @@ def test_a_claim_is_found_by_its_id() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "nearest"), [("t1A", "T1a"), ("P99", "P9"), ("D6", "D6b"), ("r3d", "R3d"), ("T1'", "T1")]
+    ("wrong", "nearest"), [("t1A", "T1a"), ("P99", "P9"), ("D66b", "D6b"), ("r3d", "R3d"), ("T1'", "T1")]
 )
 def test_a_wrong_id_names_the_nearest(wrong: str, nearest: str) -> None:
     with pytest.raises(InputError) as caught:

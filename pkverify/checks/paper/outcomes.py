@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import wraps
 from importlib import resources
+from typing import ParamSpec
 
 from pkverify.arithmetic.ball import Ball, BallDomainError, ball_text, to_decimal, working_precision
 from pkverify.checks.paper.finding import Finding, Witness
@@ -18,6 +19,8 @@ from pkverify.exact.proof_steps import prove
 from pkverify.problem import Problem
 from pkverify.problem_file import parse_problem
 
+P = ParamSpec("P")
+_UNCHECKED = Verdict.NOT_CHECKABLE
 FOLDER = "counterexamples"
 
 
@@ -32,14 +35,14 @@ def counterexample(name: str) -> Problem:
     return parse_problem(file.read_text(encoding="utf-8"))
 
 
-def in_balls(audit: Callable[..., Finding]) -> Callable[..., Finding]:
+def in_balls(audit: Callable[P, Finding]) -> Callable[P, Finding]:
     """Run an audit at the working precision of the balls; where one is refused, the audit did not come out."""
 
     @wraps(audit)
-    def guarded(*data: object) -> Finding:
+    def guarded(*data: P.args, **named: P.kwargs) -> Finding:
         with working_precision(BITS):
             try:
-                return audit(*data)
+                return audit(*data, **named)
             except (BallDomainError, PkverifyError, ZeroDivisionError) as error:
                 return unsettled(_claim_of(audit.__name__), f"the numbers could not be enclosed: {error}")
 
@@ -79,9 +82,14 @@ def generic(claim: str, proof: str, message: str, cited: str = "") -> Evidence:
         cited: An argument that is used and not checked.
     """
     found = prove(proof)
-    used = (*found.hypotheses, *([HypothesisEvidence("cited", Verdict.NOT_CHECKABLE, cited)] if cited else []))
+    used = (*found.hypotheses, *([HypothesisEvidence("cited", _UNCHECKED, cited)] if cited else []))
     message = f"{message} [{proof}: {found.message}]"
     return replace(found, claim=claim, hypotheses=used, message=message, seconds=0.0)
+
+
+def citing(evidence: Evidence, argument: str) -> Evidence:
+    """The same evidence, with an argument that it uses and that is not checked."""
+    return replace(evidence, hypotheses=(*evidence.hypotheses, HypothesisEvidence("cited", _UNCHECKED, argument)))
 
 
 def proved_if(check: object, claim: str, message: str) -> Evidence:
@@ -91,10 +99,11 @@ def proved_if(check: object, claim: str, message: str) -> Evidence:
     return Evidence(claim, Verdict.INCONCLUSIVE, "exact", message=f"not established: {message}")
 
 
-def refuted(claim: str, witnesses: Iterable[Witness], message: str, repaired: Evidence | None = None) -> Finding:
-    """The claim is false as printed, by exact or ball arithmetic."""
+def refuted(
+    claim: str, witnesses: Iterable[Witness], message: str, repaired: Evidence | None = None, *, method: str = "exact"
+) -> Finding:
+    """The claim is false as printed, by exact or (``method="ball"``) ball arithmetic."""
     found = tuple(witnesses)
-    method = "ball" if any("ball" in w.lacks for w in found) else "exact"
     text = "; ".join(map(str, found))
     evidence = Evidence(claim, Verdict.REFUTED, method, witness=text, message=message)
     return Finding(claim, Status.FALSE, evidence, repaired, found)

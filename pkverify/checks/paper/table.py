@@ -9,16 +9,15 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pkverify.checks.paper.finding import Audit, Finding
-from pkverify.claims import CLAIMS, PARTS, Claim, claim
+from pkverify.checks.table import PROBLEM_CHECKS
+from pkverify.claims import CHECKED_IN_GENERAL, CLAIMS, PARTS, Claim, claim
 from pkverify.claims.record import Status
 from pkverify.errors import PkverifyError
 from pkverify.evidence import THEOREM, Evidence, ProblemRun, Run, Verdict
-
-EXIT_AS_EXPECTED, EXIT_DIFFERS, EXIT_OPEN, EXIT_INTERRUPTED = 0, 1, 3, 130
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,50 @@ class Comparison:
         """Whether the claim came out as the registry says."""
         return not self.is_open and self.finding.status is self.expected
 
+    @property
+    def differs(self) -> bool:
+        """Whether it came out otherwise."""
+        return not self.is_open and self.finding.status is not self.expected
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A finished (or interrupted) audit.
+
+    Attributes:
+        comparisons: Findings beside the registry, in the paper's order.
+        holes: Claims that no audit looks at.
+        interrupted: Whether it was stopped before its end; what was finished is kept.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    holes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every claim came out as the registry says, 1 if any differs, 3 for holes and what is open."""
+        if self.interrupted:
+            return 130
+        if any(each.differs for each in self.comparisons):
+            return 1
+        if self.holes or not self.comparisons or any(each.is_open for each in self.comparisons):
+            return 3
+        return 0
+
+    def run(self) -> Run:
+        """The audit as a run: each claim as printed, what holds instead nested in it.
+
+        Evidence stands under the id of its first counterexample, or under ``theorem`` where there is none. The run's
+        verdict is the weakest over what the paper prints; whether that was expected is for ``exit_code`` to say.
+        """
+        grouped: dict[str, list[Evidence]] = {}
+        for each in self.comparisons:
+            witnesses = each.finding.witnesses
+            grouped.setdefault(witnesses[0].id if witnesses else THEOREM, []).append(as_printed(each))
+        problems = tuple(ProblemRun(name, tuple(evidence)) for name, evidence in grouped.items())
+        return Run(problems, holes=self.holes, interrupted=self.interrupted)
+
 
 def part_of(claim_id: str) -> str:
     """The part of the paper that a claim belongs to; its audits are in the module of that name.
@@ -66,10 +109,21 @@ def audits_of(part: str) -> Mapping[str, Audit]:
 
 
 def holes(ids: Iterable[str] | None = None) -> tuple[str, ...]:
-    """Claims that no audit looks at, in the paper's order."""
-    wanted = _wanted(ids)
-    known = {identifier for part in PARTS for identifier in audits_of(part)}
-    return tuple(identifier for identifier in wanted if identifier not in known)
+    """Claims that no audit looks at, in the paper's order.
+
+    Raises:
+        InputError: For an unknown claim.
+    """
+    return tuple(identifier for identifier in _wanted(ids) if identifier not in audits_of(part_of(identifier)))
+
+
+def standing_behind(claim_id: str) -> tuple[str, ...]:
+    """What looks at a claim, in words: its audit, the proof from generic functions, the check on problems."""
+    part = part_of(claim_id)
+    known = [f"audit of the paper, {part}: pkverify paper {claim_id}"] if claim_id in audits_of(part) else []
+    known += ["proof for arbitrary functions, exact: pkverify check"] if claim_id in CHECKED_IN_GENERAL else []
+    known += [f"check on problems: pkverify check FILE --claims {claim_id}"] if claim_id in PROBLEM_CHECKS else []
+    return tuple(known) or ("nothing: a hole",)
 
 
 def audit(ids: Iterable[str] | None = None, progress: Callable[[str], None] = lambda _: None) -> tuple[Finding, ...]:
@@ -85,7 +139,27 @@ def audit(ids: Iterable[str] | None = None, progress: Callable[[str], None] = la
     Raises:
         InputError: For an unknown claim.
     """
-    return tuple(finding for finding in _findings(_wanted(ids), progress) if finding is not None)
+    return tuple(_findings(_wanted(ids), progress))
+
+
+def audit_paper(ids: Iterable[str] | None = None, progress: Callable[[str], None] = lambda _: None) -> Audited:
+    """Audit the paper and hold the findings against the registry; an interruption keeps what was finished.
+
+    Args:
+        ids: Claim ids; all when left out.
+        progress: Called with a line before each claim.
+
+    Raises:
+        InputError: For an unknown claim.
+    """
+    wanted = _wanted(ids)
+    missing = holes(wanted)
+    finished: list[Finding] = []
+    try:
+        finished.extend(_findings(wanted, progress))
+    except KeyboardInterrupt:
+        return Audited(compare(finished), missing, interrupted=True)
+    return Audited(compare(finished), missing)
 
 
 def compare(findings: Iterable[Finding], claims: Mapping[str, Claim] = CLAIMS) -> tuple[Comparison, ...]:
@@ -93,35 +167,11 @@ def compare(findings: Iterable[Finding], claims: Mapping[str, Claim] = CLAIMS) -
     return tuple(Comparison(finding, claims[finding.claim].status) for finding in findings)
 
 
-def exit_code(comparisons: Sequence[Comparison], missing: Sequence[str] = ()) -> int:
-    """0 when every claim came out as the registry says, 1 if any differs, 3 for holes and for what came out open."""
-    if any(not (each.agrees or each.is_open) for each in comparisons):
-        return EXIT_DIFFERS
-    if missing or not comparisons or any(each.is_open for each in comparisons):
-        return EXIT_OPEN
-    return EXIT_AS_EXPECTED
-
-
-def paper_run(
-    comparisons: Iterable[Comparison], missing: Sequence[str] = (), *, interrupted: bool = False
-) -> Run:
-    """The audit as a run: each claim as printed, what holds instead nested in it.
-
-    Evidence stands under the id of its first counterexample, or under ``theorem`` where there is none.
-    """
-    grouped: dict[str, list[Evidence]] = {}
-    for each in comparisons:
-        witnesses = each.finding.witnesses
-        grouped.setdefault(witnesses[0].id if witnesses else THEOREM, []).append(as_printed(each))
-    problems = tuple(ProblemRun(name, tuple(evidence)) for name, evidence in grouped.items())
-    return Run(problems, holes=tuple(missing), interrupted=interrupted)
-
-
 def as_printed(comparison: Comparison) -> Evidence:
     """The evidence of a finding with its status, the registry's, its witnesses, and what holds instead."""
     finding = comparison.finding
     evidence, repaired = finding.evidence, finding.repaired
-    witness = evidence.witness or "; ".join(map(str, finding.witnesses)) or None
+    witness = "; ".join(map(str, finding.witnesses)) or evidence.witness
     return replace(
         evidence,
         form="as-printed",
@@ -140,11 +190,12 @@ def _wanted(ids: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(identifier for identifier in CLAIMS if identifier in asked)
 
 
-def _findings(wanted: Iterable[str], progress: Callable[[str], None]) -> Iterable[Finding | None]:
+def _findings(wanted: Iterable[str], progress: Callable[[str], None]) -> Iterator[Finding]:
     for identifier in wanted:
-        progress(f"auditing {identifier}")
         run_audit = audits_of(part_of(identifier)).get(identifier)
-        yield None if run_audit is None else _timed(identifier, run_audit)
+        if run_audit is not None:
+            progress(f"auditing {identifier}")
+            yield _timed(identifier, run_audit)
 
 
 def _timed(identifier: str, run_audit: Audit) -> Finding:
@@ -153,8 +204,8 @@ def _timed(identifier: str, run_audit: Audit) -> Finding:
     try:
         finding = run_audit()
     except (PkverifyError, ArithmeticError) as error:
-        reason = f"the audit stopped: {type(error).__name__}: {str(error).splitlines()[0]}"
-        open_evidence = Evidence(identifier, Verdict.INCONCLUSIVE, "audit", message=reason)
-        finding = Finding(identifier, Status.NOT_CHECKABLE, open_evidence)
-    seconds = time.perf_counter() - start
-    return replace(finding, evidence=replace(finding.evidence, seconds=seconds))
+        reason = f"the audit stopped: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        finding = Finding(
+            identifier, Status.NOT_CHECKABLE, Evidence(identifier, Verdict.INCONCLUSIVE, "audit", message=reason)
+        )
+    return replace(finding, evidence=replace(finding.evidence, seconds=time.perf_counter() - start))

@@ -1,0 +1,94 @@
+"""The counterexamples CE-A to CE-E and CE-V, with their data, for all audits that rest on them."""
+
+from __future__ import annotations
+
+from pkverify.checks.paper.demonstrated import Shown, shown
+from pkverify.checks.paper.finding import Witness
+from pkverify.exact.paper_descent import (
+    Ridge,
+    Ripple,
+    SquareRoot,
+    descent_is_trapped,
+    limit_does_not_exist,
+    ridge_is_left,
+)
+from pkverify.exact.paper_theorem import (
+    BentLine,
+    Exponential,
+    TwoOutputs,
+    singular_matrix_kernel,
+    vanishing_path_kernel,
+    weight_out_of_range,
+    weights_of_exponential,
+)
+
+BENT_LINE = BentLine()
+RIPPLE = Ripple()
+SQUARE_ROOT = SquareRoot()
+RIDGE = Ridge()
+EXPONENTIAL = Exponential()
+TWO_OUTPUTS = TwoOutputs()
+
+_BENT = "f = w + x w^2, one example (0, 1), half the squared loss, w_0 = 0, T = 1: w = 1 - e^-t"
+
+
+def ce_a_zero(data: BentLine = BENT_LINE) -> Shown:
+    """CE-A at the query where the path kernel is 0."""
+    return shown(
+        Witness("CE-A", "the path kernel is 0 while the output moves: no finite a_1 serves", "H3", f"{_BENT}, x = -e/2",
+                (), "ce-a"),
+        vanishing_path_kernel(data),
+    )  # fmt: skip
+
+
+def ce_a_range(data: BentLine = BENT_LINE) -> Shown:
+    """CE-A at a query where the weight is no average."""
+    return shown(
+        Witness("CE-A", "the weight lies outside the range of -L'", "H4", _BENT, (), "ce-a"), weight_out_of_range(data)
+    )
+
+
+def ce_b(data: Ripple = RIPPLE) -> Shown:
+    """CE-B: differentiable, not C^1."""
+    return shown(
+        Witness("CE-B", "descent has a limit, and it is not what the formula gives on the limit path", "H1 (f is "
+                "differentiable, not C^1)", "f = w^2 sin(1/w) + w/2, f(0) = 0, loss y, w_0 = 0, T = 1", ()),
+        descent_is_trapped(data),
+    )  # fmt: skip
+
+
+def ce_c(data: SquareRoot = SQUARE_ROOT) -> Shown:
+    """CE-C: C^1, not Lipschitz."""
+    return shown(
+        Witness("CE-C", "the limit of descent as eps -> 0 does not exist", "H1 (the gradient is not Lipschitz)",
+                "f = w, loss with l'(y) = -sqrt|y|, w_0 = -1, T = 3", ()),
+        limit_does_not_exist(data),
+    )  # fmt: skip
+
+
+def ce_d(data: Ridge = RIDGE) -> Shown:
+    """CE-D: the flow ends in a saddle, descent in a minimum."""
+    return shown(
+        Witness("CE-D", "trained to the end, descent tends to another model than the flow, however small eps is", "H5",
+                "y = L = r^2 (r - 2)^2/4 + 1 - cos(theta), polar coordinates of the plane, from r = 1, theta = 1", ()),
+        ridge_is_left(data),
+    )  # fmt: skip
+
+
+def ce_e(data: Exponential = EXPONENTIAL) -> Shown:
+    """CE-E: the weight depends on the query."""
+    return shown(
+        Witness("CE-E", "the weight depends on the query", "constant weights",
+                "f = exp(w x), one example (1, 2), half the squared loss, w_0 = 0, until y_1 = 3/2", (), "ce-e"),
+        weights_of_exponential(data),
+    )  # fmt: skip
+
+
+def ce_v(data: TwoOutputs = TWO_OUTPUTS) -> Shown:
+    """CE-V: two outputs, and a matrix that cannot be inverted."""
+    return shown(
+        Witness("CE-V", "the integrated matrix kernel is singular, and int J J^T grad l is not in its range",
+                "H3 for matrices", "outputs (w_1, w_2 + x w_2^2), one example at 0 with targets (1, 1), half the "
+                "squared loss, w_0 = 0, T = 1, x = -e/2", (), "ce-v"),
+        singular_matrix_kernel(data),
+    )  # fmt: skip
