@@ -19,7 +19,7 @@ from itertools import permutations
 import numpy as np
 
 from pkverify.checks.scan import CLEAR, Scan, absolute_range, lines, range_of, typical_size, weights_of
-from pkverify.errors import InputError, PkverifyError, UntreatableError
+from pkverify.errors import FlowError, InputError, PkverifyError, UntreatableError
 from pkverify.evidence import Evidence, HypothesisEvidence, ProblemRun, Run, Verdict
 from pkverify.precise.route import solve_precise
 from pkverify.precise.solution import Solution
@@ -57,14 +57,16 @@ class Counterexample:
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search through problems came to: for each problem and claim the counterexample, or None."""
+    """What a search through problems came to: for each problem and claim the counterexample, None, or why not."""
 
-    found: tuple[tuple[str, Problem, str, Counterexample | None], ...]
+    found: tuple[tuple[str, Problem, str, Counterexample | PkverifyError | None], ...]
 
     @property
     def exit_code(self) -> int:
-        """1 where a counterexample was found, else 0."""
-        return int(any(witness is not None for *_, witness in self.found))
+        """1 where a counterexample was found, 3 where a problem could not be searched, else 0."""
+        if any(isinstance(witness, Counterexample) for *_, witness in self.found):
+            return 1
+        return 3 if any(isinstance(witness, PkverifyError) for *_, witness in self.found) else 0
 
     def run(self) -> Run:
         """The search as a run: an estimate refutes nothing, so a claim is at most not applicable."""
@@ -117,11 +119,14 @@ def search_run(
     progress: Callable[[str], None] = lambda _: None,
 ) -> Searched:
     """Search every problem for counterexamples to the claims; to all that are searched for when left out."""
-    found: list[tuple[str, Problem, str, Counterexample | None]] = []
+    found: list[tuple[str, Problem, str, Counterexample | PkverifyError | None]] = []
     for name, problem in problems:
         for claim in claims or SEARCHED:
             progress(f"searching {name} for a counterexample to {claim}")
-            found.append((name, problem, claim, search(problem, claim, digits)))
+            try:
+                found.append((name, problem, claim, search(problem, claim, digits)))
+            except (UntreatableError, FlowError) as error:  # one problem that cannot be searched loses no other
+                found.append((name, problem, claim, error))
     return Searched(tuple(found))
 
 
@@ -306,7 +311,10 @@ def _plain(query: Vector, digits: int) -> str:
     return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"
 
 
-def _evidence(claim: str, witness: Counterexample | None) -> Evidence:
+def _evidence(claim: str, witness: Counterexample | PkverifyError | None) -> Evidence:
+    if isinstance(witness, PkverifyError):
+        message = f"not searched: {witness.what}: {witness.why}"
+        return Evidence(claim, Verdict.INCONCLUSIVE, "search", message=message, route="precise")
     if witness is None:
         message = "no counterexample on the queries looked at, which proves nothing"
         return Evidence(claim, Verdict.INCONCLUSIVE, "search", message=message, route="precise")

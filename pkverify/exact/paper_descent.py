@@ -23,6 +23,30 @@ Expr = Any
 _FIRST_TRAP = 9  # from here on the term 2/u is too small to open a trap
 
 
+def error_of_linear_model(
+    eps: Fraction = Fraction(1, 1000), rate: Fraction = Fraction(2), horizon: Fraction = Fraction(1)
+) -> Demonstration:
+    """w' = -S (w - p) from the distance 1: the error of descent against its first term and its bound (P2).
+
+    Descent is at (1 - eps S)^s, the flow at exp(-S t). The first term of the difference is eps S^2 T exp(-S T)/2, and
+    Euler's bound is eps M/(2 Lam) (exp(Lam T) - 1) with Lam = S, M = S^2.
+    """
+    with precision(256):
+        step, slope, end = real(eps), real(rate), real(horizon)
+        left = 1 - step * slope
+        descent = real(1)
+        for _ in range(int(horizon / eps)):
+            descent = descent * left
+        error = (-slope * end).exp() - descent
+        first = step * slope * slope * end * (-slope * end).exp() / 2
+        bound = step * slope / 2 * ((slope * end).exp() - 1)
+        facts = (
+            ("the error is within 2 % of its first term", is_positive(first / 50 - abs(error - first))),
+            ("the error is below Euler's bound", is_positive(bound - abs(error))),
+        )
+        return Demonstration(facts, (("error", to_decimal(error, 8) or ""), ("first term", to_decimal(first, 8) or "")))
+
+
 @dataclass(frozen=True)
 class Ripple:
     """CE-B: f = w^2 sin(1/w) + slope w (0 at 0), loss l(y) = y: differentiable everywhere, not C^1 at 0.

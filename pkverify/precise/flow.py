@@ -24,7 +24,7 @@ _GROWTH = Fraction(5, 4)
 _FIRST_ORDER = 10
 _RESCALE = Fraction(1, 2)
 _NOISE_BITS = 10  # coefficients of so few bits are rounding noise, and say nothing of the step
-_DEFECT_BITS = 10  # at its end a step may miss its tolerance by so many bits, beside the order
+_DEFECT_BITS = -6  # what a step may be off at its end, in bits above tolerance times order; -15 is usual
 _MAX_TRIES = 100  # for one step: lengths are tried by factors, so ten are many
 
 

@@ -194,7 +194,7 @@ def deep(layers: int) -> Callable[[random.Random], Case]:
             p, before = c / s, real(start) ** layers
             if layers == 2:
                 after = p / (1 + (p / before - 1) * mp.exp(-2 * s * p * t))
-            else:  # atanh(z) - 1/z grows by 2 S t p^(3/2), where z^2 = W / p; in r with z = tanh(r), Newton's steps are safe
+            else:  # atanh(z) - 1/z grows by 2 S t p^(3/2), where z^2 = W / p; with z = tanh(r) Newton's steps are safe
                 r = mp.atanh(mp.sqrt(before / p))
                 goal = r - mp.coth(r) + 2 * s * t * p ** mpf("1.5")
                 for _ in range(400):

@@ -11,6 +11,7 @@ from pkverify.checks.paper.demonstrated import (
     imprecise_by,
     proved_here,
     proved_in_general,
+    setting,
     shown,
 )
 from pkverify.checks.paper.finding import Audit, Finding, Witness
@@ -64,7 +65,9 @@ def audit_d1b(data: Product = PRODUCT) -> Finding:
         "D1b",
         "the weights of a path kernel machine need not be affine in the targets",
         "a model linear in w",
-        "y = u v x, one example at 1, half the squared loss, u_0 = v_0 = 1/2, T = 1, targets 1, 2, 3",
+        setting(
+            "y = u v x, one example at 1, half the squared loss, u_0 = v_0 = 1/2, T = 1, targets 1, 2, 3", data, PRODUCT
+        ),
         (),
         "d1b",
     )
@@ -96,7 +99,11 @@ def audit_d1e(data: RadialBasis = RADIAL_BASIS) -> Finding:
         "D1e",
         "the converse does not hold: a radial basis network has centres of its own",
         "centres at the training points",
-        "exp(-x^2/2) is not in the span of exp(-(x - 1)^2), exp(-(x + 1)^2), 1, by collocation at 0, 1/2, 1, -3/2",
+        setting(
+            "exp(-x^2/2) is not in the span of exp(-(x - 1)^2), exp(-(x + 1)^2), 1, by collocation at 0, 1/2, 1, -3/2",
+            data,
+            RADIAL_BASIS,
+        ),
         (),
     )
     return holds_by(
@@ -179,8 +186,12 @@ def audit_fig1(data: TwoTasks = TWO_TASKS) -> Finding:
         "Fig1",
         "with equal loss derivatives at all times the greater kernel has the smaller contribution",
         "equal weights a_i",
-        "f(x_1) = w_1, f(x_2) = w_2, targets 1, half the squared loss, w_0 = 0, T = 1; at the query w_1^2 + w_2 - "
-        "w_2^2/2",
+        setting(
+            "f(x_1) = w_1, f(x_2) = w_2, targets 1, half the squared loss, w_0 = 0, T = 1; at the query w_1^2 + w_2 - "
+            "w_2^2/2",
+            data,
+            TWO_TASKS,
+        ),
         (),
         "fig1",
     )
@@ -214,7 +225,7 @@ def audit_d6b(data: OneWeight = ONE_WEIGHT) -> Finding:
         "the converse does not hold: the path kernel may be strictly positive where the tangent kernel never is, and "
         "its rank may exceed the number of parameters",
         "the converse is not claimed",
-        "f = exp(w x), one example at 1, loss -ln y, w_0 = 0, T = 1: w = t; inputs 1, 2, 3",
+        setting("f = exp(w x), one example at 1, loss -ln y, w_0 = 0, T = 1: w = t; inputs 1, 2, 3", data, ONE_WEIGHT),
         (),
         "d6b",
     )

@@ -26,6 +26,11 @@ def shown(witness: Witness, demonstration: Demonstration) -> Shown:
     return Shown(replace(witness, values=(*witness.values, *demonstration.values)), demonstration)
 
 
+def setting(text: str, data: object, shipped: object) -> str:
+    """The setting of a counterexample; other data than it ships with are told besides."""
+    return text if data == shipped else f"{text}; but with {data}"
+
+
 def standing(witnesses: Iterable[Shown]) -> tuple[Witness, ...]:
     """The witnesses whose demonstrations came out."""
     return tuple(each.witness for each in witnesses if each.demonstration.holds)

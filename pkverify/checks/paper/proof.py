@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from functools import partial
 
-from pkverify.checks.paper.demonstrated import Shown, holds_by, proved_in_general, refuted_by, shown
+from pkverify.checks.paper.demonstrated import Shown, holds_by, proved_here, proved_in_general, refuted_by, shown
 from pkverify.checks.paper.finding import Audit, Finding, Witness
 from pkverify.checks.paper.theorem_witnesses import (
     BENT_LINE,
@@ -17,7 +17,7 @@ from pkverify.checks.paper.theorem_witnesses import (
     ce_b,
     ce_c,
 )
-from pkverify.exact.paper_descent import Ripple, SquareRoot
+from pkverify.exact.paper_descent import Ripple, SquareRoot, error_of_linear_model
 from pkverify.exact.paper_proof import kernel_is_not_integrable, partial_derivatives_only
 from pkverify.exact.paper_theorem import BentLine
 
@@ -60,7 +60,13 @@ def audit_insertion(claim: str) -> Finding:
 
 def audit_p2(ripple: Ripple = RIPPLE, root: SquareRoot = SQUARE_ROOT) -> Finding:
     """Descent becomes a flow under H1, H2, H5."""
-    return holds_by("P2", proved_in_general("P2"), under=True, witnesses=(ce_b(ripple), ce_c(root)))
+    return holds_by(
+        "P2",
+        proved_in_general("P2"),
+        under=True,
+        witnesses=(ce_b(ripple), ce_c(root)),
+        repaired=proved_here("P2", (error_of_linear_model(),), "for a linear model, eps = 1/1000, in balls"),
+    )
 
 
 def audit_p3(direction: tuple[Fraction, Fraction] = DIRECTION) -> Finding:

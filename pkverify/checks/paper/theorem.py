@@ -11,6 +11,7 @@ from pkverify.checks.paper.demonstrated import (
     proved_here,
     proved_in_general,
     refuted_by,
+    setting,
     shown,
 )
 from pkverify.checks.paper.finding import Audit, Finding, Witness
@@ -68,7 +69,9 @@ def audit_t1b(ripple: Ripple = RIPPLE, root: SquareRoot = SQUARE_ROOT) -> Findin
         "T1b",
         (ce_b(ripple), ce_c(root)),
         "with f and L differentiable and no more, the limit need not exist, and where it does it need not be what the "
-        "formula gives",
+        "formula gives. The numbers that the argument needs are proved; the argument for all small steps is in "
+        "words, at "
+        "``pkverify.exact.paper_descent``",
         proved_in_general("T1b"),
         method="ball",
     )
@@ -116,7 +119,8 @@ def audit_t1e(data: Ridge = RIDGE) -> Finding:
         "T1e",
         (ce_d(data),),
         "for every small step descent ends in a minimum that the flow never approaches: nothing in the theorem "
-        "excludes this, and its limit is for a fixed T",
+        "excludes this, and its limit is for a fixed T. Two runs are enclosed; the argument for all small steps "
+        "is in words",
         proved_in_general("T1b"),
         method="ball",
     )
@@ -125,7 +129,11 @@ def audit_t1e(data: Ridge = RIDGE) -> Finding:
 def audit_t1f(data: BlowUp = BLOW_UP) -> Finding:
     """The flow may end before T."""
     witness = Witness(
-        "T1f", "the flow need not exist up to T", "H2", "f = w^3/3 for the one example, loss -y, w_0 = 1, T = 1", ()
+        "T1f",
+        "the flow need not exist up to T",
+        "H2",
+        setting("f = w^3/3 for the one example, loss -y, w_0 = 1, T = 1", data, BLOW_UP),
+        (),
     )
     return refuted_by(
         "T1f",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pkverify.checks.paper.demonstrated import Shown, shown
+from pkverify.checks.paper.demonstrated import Shown, setting, shown
 from pkverify.checks.paper.finding import Witness
 from pkverify.exact.paper_descent import (
     Ridge,
@@ -35,60 +35,104 @@ _BENT = "f = w + x w^2, one example (0, 1), half the squared loss, w_0 = 0, T = 
 def ce_a_zero(data: BentLine = BENT_LINE) -> Shown:
     """CE-A at the query where the path kernel is 0."""
     return shown(
-        Witness("CE-A", "the path kernel is 0 while the output moves: no finite a_1 serves", "H3", f"{_BENT}, x = -e/2",
-                (), "ce-a"),
+        Witness(
+            "CE-A",
+            "the path kernel is 0 while the output moves: no finite a_1 serves",
+            "H3",
+            setting(f"{_BENT}, x = -e/2", data, BENT_LINE),
+            (),
+            "ce-a",
+        ),
         vanishing_path_kernel(data),
-    )  # fmt: skip
+    )
 
 
 def ce_a_range(data: BentLine = BENT_LINE) -> Shown:
     """CE-A at a query where the weight is no average."""
     return shown(
-        Witness("CE-A", "the weight lies outside the range of -L'", "H4", _BENT, (), "ce-a"), weight_out_of_range(data)
+        Witness("CE-A", "the weight lies outside the range of -L'", "H4", setting(_BENT, data, BENT_LINE), (), "ce-a"),
+        weight_out_of_range(data),
     )
 
 
 def ce_b(data: Ripple = RIPPLE) -> Shown:
     """CE-B: differentiable, not C^1."""
     return shown(
-        Witness("CE-B", "descent has a limit, and it is not what the formula gives on the limit path", "H1 (f is "
-                "differentiable, not C^1)", "f = w^2 sin(1/w) + w/2, f(0) = 0, loss y, w_0 = 0, T = 1", ()),
+        Witness(
+            "CE-B",
+            "descent has a limit, and it is not what the formula gives on the limit path",
+            "H1 (f is differentiable, not C^1)",
+            setting("f = w^2 sin(1/w) + w/2, f(0) = 0, loss y, w_0 = 0, T = 1", data, RIPPLE),
+            (),
+        ),
         descent_is_trapped(data),
-    )  # fmt: skip
+    )
 
 
 def ce_c(data: SquareRoot = SQUARE_ROOT) -> Shown:
     """CE-C: C^1, not Lipschitz."""
     return shown(
-        Witness("CE-C", "the limit of descent as eps -> 0 does not exist", "H1 (the gradient is not Lipschitz)",
-                "f = w, loss with l'(y) = -sqrt|y|, w_0 = -1, T = 3", ()),
+        Witness(
+            "CE-C",
+            "the limit of descent as eps -> 0 does not exist",
+            "H1 (the gradient is not Lipschitz)",
+            setting("f = w, loss with l'(y) = -sqrt|y|, w_0 = -1, T = 3", data, SQUARE_ROOT),
+            (),
+        ),
         limit_does_not_exist(data),
-    )  # fmt: skip
+    )
 
 
 def ce_d(data: Ridge = RIDGE) -> Shown:
     """CE-D: the flow ends in a saddle, descent in a minimum."""
     return shown(
-        Witness("CE-D", "trained to the end, descent tends to another model than the flow, however small eps is", "H5",
-                "y = L = r^2 (r - 2)^2/4 + 1 - cos(theta), polar coordinates of the plane, from r = 1, theta = 1", ()),
+        Witness(
+            "CE-D",
+            "trained to the end, descent tends to another model than the flow, however small eps is",
+            "H5",
+            setting(
+                "y = L = r^2 (r - 2)^2/4 + 1 - cos(theta), polar coordinates of the plane, from r = 1, theta = 1",
+                data,
+                RIDGE,
+            ),
+            (),
+        ),
         ridge_is_left(data),
-    )  # fmt: skip
+    )
 
 
 def ce_e(data: Exponential = EXPONENTIAL) -> Shown:
     """CE-E: the weight depends on the query."""
     return shown(
-        Witness("CE-E", "the weight depends on the query", "constant weights",
-                "f = exp(w x), one example (1, 2), half the squared loss, w_0 = 0, until y_1 = 3/2", (), "ce-e"),
+        Witness(
+            "CE-E",
+            "the weight depends on the query",
+            "constant weights",
+            setting(
+                "f = exp(w x), one example (1, 2), half the squared loss, w_0 = 0, until y_1 = 3/2", data, EXPONENTIAL
+            ),
+            (),
+            "ce-e",
+        ),
         weights_of_exponential(data),
-    )  # fmt: skip
+    )
 
 
 def ce_v(data: TwoOutputs = TWO_OUTPUTS) -> Shown:
     """CE-V: two outputs, and a matrix that cannot be inverted."""
     return shown(
-        Witness("CE-V", "the integrated matrix kernel is singular, and int J J^T grad l is not in its range",
-                "H3 for matrices", "outputs (w_1, w_2 + x w_2^2), one example at 0 with targets (1, 1), half the "
-                "squared loss, w_0 = 0, T = 1, x = -e/2", (), "ce-v"),
+        Witness(
+            "CE-V",
+            "the integrated matrix kernel is singular, and int J J^T grad l is not in its range",
+            "H3 for matrices",
+            setting(
+                "outputs (w_1, w_2 + x w_2^2), one example at 0 with targets (1, 1), half the "
+                "squared loss, w_0 = 0, T = 1, x = -e/2",
+                data,
+                TWO_OUTPUTS,
+            ),
+            (),
+            "ce-v",
+        ),
         singular_matrix_kernel(data),
-    )  # fmt: skip
+    )

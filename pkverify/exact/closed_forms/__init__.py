@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from pkverify.errors import UntreatableError
-from pkverify.exact.closed_forms import affine, exponential, logistic, separable, stationary
+from pkverify.exact.closed_forms import (
+    affine,
+    bernoulli,
+    diagonal,
+    exponential,
+    logistic,
+    separable,
+    squashed,
+    stationary,
+)
 from pkverify.exact.closed_forms.record import ClosedForm, Integrand
 from pkverify.exact.formulas import Formulas
 
 __all__ = ["FAMILIES", "ClosedForm", "Integrand", "find"]
 
 # In the order of trial: the first that fits has the simplest form.
-FAMILIES = (stationary, affine, separable, logistic, exponential)
+FAMILIES = (stationary, affine, separable, logistic, exponential, bernoulli, squashed, diagonal)
 
 # No closed form here has a kink, and SymPy's derivatives of these are no functions.
 _NOT_SMOOTH = ("relu", "abs")
@@ -45,6 +54,7 @@ def find(formulas: Formulas) -> ClosedForm:
     raise UntreatableError(
         "no closed form: none of the families of the exact route fits the problem",
         "they are: a start at a critical point; a loss gradient affine in the parameters; products of scalars and "
-        "powers of one weight under the squared loss; logistic regression and exp(w x) on one example",
+        "powers of one weight under the squared loss; one logit that all examples share, softmax over two classes included; "
+        "exp(w x), tanh(w x), sigmoid(w x) and diagonal quadratic forms on one example",
         "use the precise or the certified route",
     )

@@ -11,6 +11,7 @@ from pkverify.claims import CLAIMS
 from pkverify.claims.proof import CLAIMS as PART
 from pkverify.claims.record import Status
 from pkverify.evidence import Verdict
+from pkverify.exact.paper_descent import error_of_linear_model
 from pkverify.exact.paper_proof import kernel_is_not_integrable, partial_derivatives_only
 
 NUDGE = Fraction(1, 10**6)
@@ -33,7 +34,8 @@ def test_an_audit_establishes_what_the_registry_says(claim: str) -> None:
 @pytest.mark.parametrize("claim", AUDITS)
 def test_the_hypotheses_are_those_of_the_registry(claim: str) -> None:
     finding = AUDITS[claim]()
-    proof = finding.repaired or finding.evidence
+    proof = finding.evidence if finding.evidence.verdict.holds else finding.repaired
+    assert proof is not None
     named = tuple(h.id for h in proof.hypotheses if h.id in {"H0", "H1", "H2", "H3", "H4", "H5"})
 
     assert named == CLAIMS[claim].hypotheses_needed
@@ -58,6 +60,12 @@ def test_the_average_is_refuted_twice() -> None:
 def test_the_flow_is_no_limit_without_its_witnesses() -> None:
     assert [w.id for w in audit_p2().witnesses] == ["CE-B", "CE-C"]
     assert audit_p2(replace(RIPPLE, start=NUDGE)).evidence.verdict is Verdict.INCONCLUSIVE
+
+
+def test_the_first_term_of_the_error_is_right_for_small_steps_only() -> None:
+    assert error_of_linear_model().holds
+    assert error_of_linear_model(Fraction(1, 5)).facts[0][1] is False
+    assert error_of_linear_model(Fraction(1, 5)).facts[1][1] is True
 
 
 @pytest.mark.parametrize(
