@@ -89,7 +89,8 @@ class Expansion:
         self._kinked: dict[int, int] = {}
         self._frozen: set[int] = set()  # varying nodes that depend on no parameter for this row (x = 0, say) ...
         self._vanishing: set[int] = set()  # ... and those of them that are 0
-        for node in self._schedule(wanted):
+        self._order = self._schedule(wanted)
+        for node in self._order:
             self._compile(node)
 
     @property
@@ -308,7 +309,7 @@ class Expansion:
 
         def side() -> int:
             if argument not in self.branches:
-                if series[0] == 0 and not frozen:
+                if series[0] == 0 and not frozen and argument not in self._switched_off():
                     raise KinkError(argument)
                 self.branches[argument] = 1 if series[0] > 0 else 0 if series[0] == 0 else -1
             return self.branches[argument]
@@ -321,6 +322,26 @@ class Expansion:
         if node.operation in {"relu", "abs"}:
             return (lambda: factor() * series[0]), lambda k: factor() * series[k]
         return (lambda: factor() * numbers.one), lambda _: numbers.zero
+
+    def _switched_off(self) -> set[int]:
+        """The nodes that are 0 as long as every relu stays on its branch: behind a layer that is off for this row."""
+        off = set(self._vanishing)
+        for number in self._order:
+            node = self._graph.nodes[number]
+            if not node.varies or node.operation == "leaf":
+                continue
+            if node.operation == "combination":
+                pairs = zip(node.arguments, node.coefficients, strict=True)
+                zero = all(argument in off or self._is_zero(coefficient) for argument, coefficient in pairs)
+                zero = zero and (node.offset is None or self._is_zero(node.offset))
+            elif node.operation == "product":
+                zero = any(argument in off for argument in node.arguments)
+            else:
+                zero = node.arguments[0] in off and self._vanishes_at_zero(number)
+                zero = zero or (node.operation in {"relu", "step"} and self.branches.get(node.arguments[0]) == -1)
+            if zero:
+                off.add(number)
+        return off
 
     def _parent(self, operation: str, argument: int) -> int:
         """The relu (for step) or abs (for sign) on the same argument; only its name is asked for."""

@@ -19,7 +19,7 @@ LINE = parse_problem(
 )
 NO_CLOSED_FORM = parse_problem(
     """model = {kind = "expression", params = ["w"], inputs = ["x"], output = "tanh(w*x)"}\nloss.kind = "squared"
-    data = {x = [1], y = [1]}\nflow = {initial = [0], horizon = 1}"""
+    data = {x = [1, 2], y = [1, 0]}\nflow = {initial = [0], horizon = 1}"""
 )
 BLOW_UP = parse_problem(
     """model = {kind = "expression", params = ["w"], inputs = ["x"], output = "w**3/3"}

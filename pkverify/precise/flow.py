@@ -25,7 +25,12 @@ _FIRST_ORDER = 10
 _RESCALE = Fraction(1, 2)
 _NOISE_BITS = 10  # coefficients of so few bits are rounding noise, and say nothing of the step
 _DEFECT_BITS = -6  # what a step may be off at its end, in bits above tolerance times order; -15 is usual
-_MAX_TRIES = 100  # for one step: lengths are tried by factors, so ten are many
+_MAX_TRIES = 60  # for one step: lengths are tried by factors, so ten are many
+_SPARE_BITS = 400  # with so many bits beyond its due, what looks like rounding is none
+
+
+class RoundingError(Exception):
+    """Rounding is as large as the tolerance: values on the path are large, or cancel. More bits mend it."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ def integrate(system: AugmentedSystem, initial: Sequence[Fraction], horizon: Fra
         InputError: If the model, the loss or a derivative is undefined at the start.
         FlowError: If the flow ends before the horizon, meets a kink that it does not cross, or takes too many steps.
         DomainError: If the start cannot be told apart from a singular point at this precision.
+        RoundingError: If steps are held up by rounding at this precision.
     """
     return _Integration(system, initial, horizon, digits).run()
 
@@ -102,6 +108,7 @@ class _Integration:
         self.horizon = horizon
         self.order = series_order(digits)
         self.tolerance = -digits * log2(10)
+        self.spare = self.numbers.bits - working_bits(digits)
         self.path = Path(self.numbers)
         self.time = Fraction(0)
         self.state = [self.numbers.number(v) for v in initial]
@@ -115,6 +122,7 @@ class _Integration:
     def run(self) -> Path:
         step = self._first_step()
         self._check_start()
+        self._check_objective()
         while self.time < self.horizon:
             self._check_budget()
             self.tries += 1
@@ -158,12 +166,20 @@ class _Integration:
         for number, row in enumerate(self.system.rows):
             for argument in row.expansion.kinks:
                 value = next(iter(row.expansion.series[argument]), self.numbers.zero)
-                if 2 * abs(value).bit_length() > self.numbers.bits:
+                off = row.expansion.branches.get(argument) == 0
+                if off or 4 * abs(value).bit_length() > 3 * self.numbers.bits:
                     continue
                 if self.system.vanishes_at_start(number, argument):
                     raise self._on_kink(argument)
                 if abs(value).bit_length() <= _NOISE_BITS:
                     raise DomainError(self._kink_name(argument), self.numbers.text(value, 5), certain=False)
+
+    def _check_objective(self) -> None:
+        """Refuse a start where the loss or the penalty is undefined though its derivative is not: log(y), y < 0."""
+        try:
+            self.system.evaluate_objective()
+        except DomainError as error:
+            self._undefined(error)
 
     def _on_kink(self, argument: int) -> FlowError:
         name = self._kink_name(argument)
@@ -210,13 +226,22 @@ class _Integration:
         recent = self.lengths[-_RUN:]
         shrinking = len(recent) == _RUN and all(b < a for a, b in pairwise(recent))
         if shrinking and recent[-1] < COLLAPSE * max(self.lengths):
+            self._check_rounding(recent[-1])
             self._fail_at_singularity()
         if len(self.lengths) >= MAX_STEPS:
+            self._check_rounding(recent[-1])
             self._give_up(f"{MAX_STEPS} steps reached", "the problem is stiff: its fastest rate is too large")
         if self.tries >= _MAX_TRIES:
+            self._check_rounding(self.longest)
             self._give_up("no step is found at", "the coefficients of the series, or their rounding, are too large")
         if max(abs(v).bit_length() for v in self.state) > self.numbers.bits + _MAX_LOG2:
             self._give_up(f"the weights exceed 2**{_MAX_LOG2} at", "they grow too fast to be followed any further")
+
+    def _check_rounding(self, step: Fraction) -> None:
+        """Do not take for a singularity what is rounding: the last coefficients then hardly fall with the step."""
+        self._expand(_rounded(step / 1024))
+        if self._usable_part(self.tolerance) < 32 and self.spare < _SPARE_BITS:
+            raise RoundingError
 
     def _give_up(self, what: str, why: str) -> None:
         raise FlowError(
@@ -301,9 +326,12 @@ class _Integration:
         misses = (abs(a - b).bit_length() - size for a, b, size in zip(expected, found, sizes, strict=True))
         defect = max(misses) - bits - self.tolerance - log2(self.order)
         previous, self.defect = self.defect, defect
-        if defect > self.slack and defect < previous - self.order / 2:
+        falling = defect < previous - self.order / 2
+        if defect > self.slack and (falling or defect > -self.tolerance / 2):
             return False
-        # Terms beyond the order fall with its powers when a step is halved; what hardly falls is rounding.
+        # Terms beyond the order fall with its powers when a step is halved; what is small and hardly falls is rounding.
+        if defect > self.slack and self.spare < _SPARE_BITS:
+            raise RoundingError
         self.slack = max(self.slack, defect + 2)
         return True
 

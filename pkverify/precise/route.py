@@ -17,7 +17,7 @@ from pkverify.arithmetic.fixed_point import DomainError, FixedPoint
 from pkverify.decomposition import Decomposition
 from pkverify.errors import InputError, UntreatableError
 from pkverify.graph import ProblemGraph, compile_problem
-from pkverify.precise.flow import integrate, working_bits
+from pkverify.precise.flow import RoundingError, integrate, working_bits
 from pkverify.precise.solution import Solution, read_solution
 from pkverify.precise.system import AugmentedSystem
 from pkverify.problem import Problem, Vector
@@ -110,16 +110,17 @@ def read_decompositions(solution: Solution) -> tuple[Decomposition, ...]:
 def _solve_once(
     problem: Problem, compiled: ProblemGraph, queries: Sequence[Vector], local_digits: float, digits: int
 ) -> Solution:
-    """One run; where the start cannot be told apart from a singular point, it is looked at with more bits first."""
-    bits, last = working_bits(local_digits), DomainError("", "", certain=False)
+    """One run; with more bits where the start may be a singular point, or where rounding gets into the way."""
+    bits, last = working_bits(local_digits), Exception()
     for extra in (0, 100, 400, 1600):
         try:
             system = AugmentedSystem(problem, compiled, FixedPoint(bits + extra), queries)
             path = integrate(system, problem.initial, problem.horizon, local_digits)
-        except DomainError as error:
+        except (DomainError, RoundingError) as error:
             last = error
         else:
             return read_solution(system, path, queries, digits)
+    assert isinstance(last, DomainError)  # with the most bits nothing is taken for rounding
     raise InputError(
         f"the model or the loss is undefined at the start, or too close to it: {last.function} at {last.argument}",
         "the flow needs the gradient of the loss at w(0), and the prediction there",

@@ -9,6 +9,7 @@ lists, so the sum over one side (``moments``) is shared by all queries.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -146,6 +147,19 @@ class AugmentedSystem:
                 pair = (left_row, base_a), (right_row, base_b)
                 result[pair] = result.get(pair, self.numbers.zero) + self.numbers.multiply(a, b)
         return result
+
+    def evaluate_objective(self) -> None:
+        """Evaluate every loss, and the penalty, where the parameters are.
+
+        Raises:
+            DomainError: If one is undefined there.
+        """
+        params = [series[:1] for series in self.params]
+        nodes = [self.compiled.loss] * self.example_count
+        nodes += [] if self.compiled.penalty is None else [self.compiled.penalty]
+        for node, leaves in zip(nodes, self._leaves, strict=False):
+            with suppress(KinkError):  # the flow itself tells what becomes of kinks
+                Expansion(self.compiled.graph, [node], self.numbers, leaves, params).start()
 
     def vanishes_at_start(self, row: int, node: int) -> bool:
         """Whether a node of a row is exactly 0 at the initial parameters, as far as rational arithmetic can tell."""

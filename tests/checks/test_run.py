@@ -39,7 +39,7 @@ LINE = problem("w*x", SQUARED, "x = [1, 2], y = [1, 3]", "0", "1")
 # w' = w^2, so that w = 1 / (1 - t) (claims.md, T1f).
 BLOW_UP = problem("w**3/3", NLL, "x = [1]", "1", "2")
 STIFF = problem("w*x", SQUARED, "x = [100], y = [0]", "1", "10")
-NO_CLOSED_FORM = problem("tanh(w*x)", SQUARED, "x = [1], y = [1]", "0", "1")
+NO_CLOSED_FORM = problem("tanh(w*x)", SQUARED, "x = [1, 2], y = [1, 0]", "0", "1")
 
 
 def precise(problem: Problem, digits: int = 20) -> ProblemRun:

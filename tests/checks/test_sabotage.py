@@ -244,6 +244,12 @@ def nudged(value: Fraction) -> Fraction:
     return value + TINY
 
 
+def final_weights_turned(context: Context) -> Context:
+    """The path ends elsewhere than its last step does."""
+    path = context.solution.path
+    return spoiled(context, path=replace(path, final=path.final[::-1]))
+
+
 def transposed(context: Context) -> Context:
     kernels = context.solution.path_kernels
     turned = tuple(tuple(tuple(zip(*kernel, strict=True)) for kernel in row) for row in kernels)
@@ -378,6 +384,7 @@ ROWS: dict[str, tuple[str, str, Sabotage]] = {
     "a slightly longer horizon": ("T1", "tanh", horizon_times(1 + TINY)),
     "other initial weights": ("T1", "line", initial("1/5", "0")),
     "other initial weights with the same initial outputs": ("T1", "product", initial("9/50", "1")),
+    "final weights exchanged, with the same final outputs": ("T1", "product", final_weights_turned),
     "targets shifted": ("T1", "line", solution_of(data=targets_turned)),
     "targets nudged": ("T1", "line", solution_of(data=targets_moved)),
     "inputs shifted": ("T1", "line", solution_of(data=inputs_turned)),

@@ -18,7 +18,7 @@ import pytest
 
 from pkverify.cases import case_problems
 from pkverify.checks.run import check
-from pkverify.evidence import THEOREM, Run
+from pkverify.evidence import THEOREM, Evidence, ProblemRun, Run, Verdict
 from pkverify.problem import Problem
 from pkverify.problem_file import parse_problem, read_problem
 from pkverify.report.records import SCHEMA, json_schema, run_json
@@ -267,6 +267,14 @@ def test_skipped_and_refused_routes_say_why(record: Json) -> None:
     assert problem(record, "line")["skipped"] == problem(record, "line")["refused"] == {}
 
 
+def test_what_keeps_a_run_from_passing_is_written() -> None:
+    refused = ProblemRun("p", (Evidence("T1", Verdict.PROVED, "exact"),), refused={"exact": "no closed form"})
+    found = json.loads(run_json(Run((refused,), holes=("R5b", "R5c"), interrupted=True)))
+
+    assert (found["verdict"], found["holes"], found["interrupted"]) == ("inconclusive", ["R5b", "R5c"], True)
+    assert found["problems"][0]["refused"] == {"exact": "no closed form"}
+
+
 # The bytes.
 
 
@@ -288,7 +296,7 @@ import sys
 from pkverify.checks.run import check
 from pkverify.cases import case_problems
 from pkverify.report.records import run_json
-sys.stdout.buffer.write(run_json(check(case_problems("mlp")[1:2], digits=15, claims=["T1", "T1c"])))
+sys.stdout.buffer.write(run_json(check(case_problems("mlp")[:1], digits=15, claims=["T1", "T1c"])))
 """
     outputs = {
         subprocess.run(

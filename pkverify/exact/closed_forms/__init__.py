@@ -54,7 +54,7 @@ def find(formulas: Formulas) -> ClosedForm:
     raise UntreatableError(
         "no closed form: none of the families of the exact route fits the problem",
         "they are: a start at a critical point; a loss gradient affine in the parameters; products of scalars and "
-        "powers of one weight under the squared loss; one logit that all examples share, softmax over two classes included; "
+        "powers of one weight under the squared loss; one logit that all examples share, or softmax over two classes; "
         "exp(w x), tanh(w x), sigmoid(w x) and diagonal quadratic forms on one example",
         "use the precise or the certified route",
     )

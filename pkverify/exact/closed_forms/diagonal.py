@@ -1,4 +1,4 @@
-"""Diagonal quadratic forms y = sum_k q_k(x) w_k^2, one example, squared loss: diagonal linear networks are of this kind.
+"""Diagonal quadratic forms y = sum_k q_k(x) w_k^2, one example, squared loss: such as diagonal linear networks.
 
 Each parameter grows at the rate 2 q_k(x_1) eta', where eta' = -L' is the same for all: so w_k = w_k(0) e^(2 q_k eta),
 and the flow is that of the one number eta,
