@@ -19,6 +19,14 @@ from pkverify.errors import InputError
 Expr = Any
 Quotient = Any
 
+# exp(x) and exp(x/10^9) share the unit exp(x/10^9): beyond this, polynomials in it are too large to compare.
+_LARGEST_POWER = 5000
+
+
+class OutOfReachError(ArithmeticError):
+    """The normal form would be too large to be written down: what was asked stays undecided."""
+
+
 _HYPERBOLIC = (sp.sinh, sp.cosh, sp.tanh, sp.coth)
 
 
@@ -119,6 +127,8 @@ class Atoms:
     def _exponential(self, exponent: Expr) -> Quotient:
         product = self._field.one
         for unit, count in zip(self._unit, self._exponentials.counts[self._canonical[exponent]], strict=True):
+            if abs(count) > _LARGEST_POWER:
+                raise OutOfReachError(f"{exponent} is {count} times a common unit of the exponents")
             product = product * unit**count
         return product
 

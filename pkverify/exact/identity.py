@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pkverify.exact.atoms import Atoms, divided, times
+from pkverify.exact.atoms import Atoms, OutOfReachError, divided, times
 
 __all__ = ["Comparison", "NormalForm", "compare", "divided", "is_identity", "normal_form", "obligations", "times"]
 
@@ -85,7 +85,7 @@ def compare(left: Expr, right: Expr) -> Comparison:
 
     Returns:
         Whether their difference is zero, and the divisors that both sides together assumed non-zero. Where a divisor is
-        identically zero the answer is no.
+        identically zero, or the normal form would be too large, the answer is no.
 
     Raises:
         InputError: If one of them contains a floating-point number.
@@ -101,7 +101,7 @@ def compare(left: Expr, right: Expr) -> Comparison:
         field = Atoms([left, right])
         difference = field.quotient(left) - field.quotient(right)
         return Comparison(field.vanishes(difference.numer), field.obligations)
-    except ZeroDivisionError:
+    except (ZeroDivisionError, OutOfReachError):
         return Comparison(identical=False, obligations=())
 
 

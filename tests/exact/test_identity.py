@@ -179,3 +179,8 @@ def test_products_are_recognised_and_any_perturbation_is_not(p: Any, q: Any, err
 @settings(max_examples=30, deadline=None)
 def test_exponents_add(a: Any, b: Any) -> None:
     assert is_identity(times(sp.exp(a * x + b), sp.exp(b * x - a)), sp.exp((a + b) * x + b - a))
+
+
+def test_exponents_far_apart_leave_an_identity_undecided_and_not_hanging() -> None:
+    assert not is_identity(sp.exp(x) + sp.exp(x / 10**9), sp.exp(x))
+    assert not is_identity(times(sp.exp(x), sp.exp(x / 10**9)), sp.exp(x + x / 10**9))
