@@ -41,9 +41,9 @@ TEXTS = {
         regularizer = {{kind = "l2", strength = "1/3"}}""",
     "logistic": f"""{_LINE}\nloss.kind = "logistic"\ndata = {{x = ["1", "-1/2", "2"], y = [1, 0, 1]}}
         query.x = ["3/2", "-1"]\nflow = {{initial = ["1/5", "-1/10"], horizon = "1"}}""",
-    "tanh": f"""model = {{kind = "mlp", layers = [1, 2, 1], activation = "tanh", bias = true}}
+    "tanh": f"""model = {{kind = "mlp", layers = [1, 1, 1], activation = "tanh", bias = true}}
         {_SQUARED}\n{_EXAMPLES}
-        flow = {{initial = ["1/2", "-3/10", "1/10", "-1/5", "2/5", "3/10", "0"], horizon = 1}}""",
+        flow = {{initial = ["1/2", "1/10", "-2/5", "1/5"], horizon = 1}}""",
     "product": f"""model = {{{_FORMULA} = "u*v*x", params = ["u", "v"]}}\n{_SQUARED}\n{_EXAMPLES}
         flow = {{initial = ["9/10", "1/5"], horizon = 1}}""",
     "quadratic": f"""model = {{{_FORMULA} = "w*x + w**2*x**2/2", params = ["w"]}}\n{_SQUARED}\n{_EXAMPLES}
