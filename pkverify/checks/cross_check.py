@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -146,7 +147,7 @@ def _integral_gap(context: Context, digits: int) -> Fraction:
     """Path kernels and contributions of every asked query against Gauss quadrature."""
     solution, numbers = context.solution, context.solution.system.numbers
     system, segments = solution.system, solution.path.segments
-    rule = gauss_legendre(int(0.75 * digits) + 6, digits + 10)
+    rule = _rule(int(0.75 * digits) + 6, digits + 10)
     room = max(1, _BUDGET // (len(segments) * len(rule)) - len(context.asked))
     examples = range(min(system.example_count, room))
     outputs, queries = context.outputs, [system.query_rows[q] for q in context.asked]
@@ -175,6 +176,12 @@ def _integral_gap(context: Context, digits: int) -> Fraction:
     pairs = [(solution.path_kernels[q][i][c][o], value) for (q, i, c, o), value in kernels.items()]
     pairs += [(solution.contributions[q][i][c], value) for (q, i, c), value in contributions.items()]
     return max(abs(a - b) / max(Fraction(1), abs(b)) for a, b in pairs)
+
+
+@cache
+def _rule(points: int, digits: int) -> tuple[tuple[Fraction, Fraction], ...]:
+    """The quadrature rule: the same for every problem of a run."""
+    return tuple(gauss_legendre(points, digits))
 
 
 def _state(context: Context, time: Fraction) -> tuple[list[int], list[Fraction]]:

@@ -169,7 +169,7 @@ def wrong_rule(patch: Patch) -> None:
         (node, weight), *rest = quadrature.gauss_legendre(points, digits)
         return ((node, weight * (1 + Fraction(1, 10**15))), *rest)
 
-    patch.setattr(cross_check, "gauss_legendre", rule)
+    patch.setattr(cross_check, "_rule", rule)
 
 
 def other_descent(error: Callable[[float, int], float]) -> Saboteur:
