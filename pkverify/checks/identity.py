@@ -29,7 +29,8 @@ def check_identity(context: Context) -> Iterator[Evidence]:
     elif holds:
         closed = max(context.gaps, key=lambda gap: gap.value)
         sizes = f"{len(context.asked)} queries, {len(context.outputs)} outputs"
-        message = f"{sizes}; second route within {decimal_text(closed.value, 2)}"
+        notes = "".join(f"; {gap.note}" for gap in context.gaps if gap.note)
+        message = f"{sizes}; second route within {decimal_text(closed.value, 2)}{notes}"
     else:
         message = "the residual exceeds the tolerance, and an estimate refutes nothing; ask for more digits"
     yield Evidence(

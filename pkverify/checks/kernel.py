@@ -63,7 +63,9 @@ def check_path_integral(context: Context) -> Iterator[Evidence]:
     yield Evidence(
         "D8", Verdict.SUPPORTED if gap.closed else Verdict.INCONCLUSIVE, "quadrature", context.flow_hypotheses(),
         residual=decimal_text(gap.value, 3), tolerance=decimal_text(gap.tolerance, 3), route="precise",
-        message="Gauss quadrature of K_t along the path" if gap.closed else f"a second route to the {gap.name} differs",
+        message="; ".join(["Gauss quadrature of K_t along the path", *(g.note for g in gaps if g.note)])
+        if gap.closed
+        else f"a second route to the {gap.name} differs",
     )  # fmt: skip
 
 

@@ -154,6 +154,16 @@ def test_a_second_route_that_cannot_be_evaluated_leaves_the_claim_open(monkeypat
     assert "logarithm" in found.evidence[0].message
 
 
+def test_what_the_second_route_left_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def messages() -> dict[str, str]:
+        return {item.claim: item.message for item in precise(LINE).evidence}
+
+    assert "integrated again" not in messages()["T1"] + messages()["D8"]
+    monkeypatch.setattr(cross_check, "_BUDGET", 1)
+    assert messages()["T1"].endswith("; only the first 1 of 2 examples were integrated again")
+    assert messages()["D8"].endswith("; only the first 1 of 2 examples were integrated again")
+
+
 # Routes that disagree.
 
 Change = Callable[[Decomposition], Decomposition]

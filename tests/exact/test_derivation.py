@@ -43,7 +43,7 @@ CLOSED = {
     "exp": problem(formula("exp(w*x)", "w"), target=2),
 }
 OPEN = {
-    "tanh": problem(formula("tanh(w*x)", "w")),
+    "softplus": problem(formula("softplus(w*x)", "w")),
     "relu": problem(formula("relu(w*x)", "w")),
     "network": problem(LayeredModel("mlp", (1, 2, 1), "tanh", True), start=tuple(Fraction(k, 10) for k in range(7))),
     "large network": problem(LayeredModel("mlp", (1, 5, 1), "tanh", True), start=(Fraction(1, 10),) * 16),
