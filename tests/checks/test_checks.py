@@ -145,7 +145,7 @@ def test_a_kernel_of_both_signs_leaves_no_average() -> None:
 
     assert "both signs" in item.message
     assert [h.id for h in item.hypotheses] == ["H4"]
-    # The weight exists, and is far outside the range of -L' (claims.md, CE-A).
+    # The weight exists, and is far outside the range of -L' (CE-A).
     [weight] = checked("H4 fails").decompositions[0].weights
     assert str(weight).startswith("13.78221")
 
@@ -167,7 +167,7 @@ def test_a_kernel_that_is_not_separated_from_0_has_no_weight() -> None:
     assert [h.id for h in item.hypotheses] == ["H3"]
     assert decomposition.weights == (None,)
     assert decomposition.weights_absent[0].startswith("K is not separated from 0")
-    # y_T - b does not vanish with K (claims.md, CE-A): no weight would serve.
+    # y_T - b does not vanish with K (CE-A): no weight would serve.
     assert decomposition.contributions[0].startswith("0.08903992401331")
 
 
@@ -202,7 +202,7 @@ def test_every_weight_is_1_for_log_probabilities() -> None:
 
 
 def test_the_single_example_law_gives_a_known_number() -> None:
-    # y = p, cross-entropy, one example, p_0 = 1/2: K = (p_T^2 - p_0^2) / 2, from the integral of p (claims.md, T1d).
+    # y = p, cross-entropy, one example, p_0 = 1/2: K = (p_T^2 - p_0^2) / 2, from the integral of p (T1d).
     (decomposition,) = checked("probability").decompositions
     start, end = Fraction(decomposition.initial_output), Fraction(decomposition.final_output)
 

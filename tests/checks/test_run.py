@@ -36,7 +36,7 @@ def problem(formula: str, loss: str, data: str, initial: str, horizon: str) -> P
 
 SQUARED, NLL = 'kind = "squared"', 'kind = "nll-log-probability"'
 LINE = problem("w*x", SQUARED, "x = [1, 2], y = [1, 3]", "0", "1")
-# w' = w^2, so that w = 1 / (1 - t) (claims.md, T1f).
+# w' = w^2, so that w = 1 / (1 - t) (T1f).
 BLOW_UP = problem("w**3/3", NLL, "x = [1]", "1", "2")
 STIFF = problem("w*x", SQUARED, "x = [100], y = [0]", "1", "10")
 NO_CLOSED_FORM = problem("tanh(w*x)", SQUARED, "x = [1, 2], y = [1, 0]", "0", "1")
