@@ -387,13 +387,31 @@ def _loss_nodes(
     own = Graph()
     leaves = [own.leaf("output", k) for k in range(len(outputs))]
     own_targets = [own.leaf("target", k) for k in range(len(targets))]
-    loss = own.multiply(own.number(problem.example_scale), problem.loss.build(own, leaves, own_targets))
+    if problem.loss.kind == "softmax-cross-entropy":
+        value = _softmax_cross_entropy(own, leaves, own_targets)
+    else:
+        value = problem.loss.build(own, leaves, own_targets)
+    loss = own.multiply(own.number(problem.example_scale), value)
     slopes = own.gradient({loss: own.number(Fraction(1))}, leaves)
     values = dict(zip(leaves, outputs, strict=True)) | dict(zip(own_targets, targets, strict=True))
     for number in range(len(own.nodes)):
         if number not in values:
             values[number] = _replay(own, number, graph, values)
     return values[loss], tuple(values[slope] for slope in slopes)
+
+
+def _softmax_cross_entropy(graph: Graph, outputs: Sequence[int], targets: Sequence[int]) -> int:
+    """``log(sum exp(y)) - targets . y`` by softplus alone: ``log(exp(a) + exp(b)) = a + softplus(b - a)``.
+
+    Its derivatives are products of logistic functions. As exp(y)/sum they would lose their digits where a logit is
+    large: numbers in units leave few of them to the reciprocal of a large sum.
+    """
+    minus = graph.number(Fraction(-1))
+    total = outputs[0]
+    for y in outputs[1:]:
+        total = graph.add([total, graph.call("softplus", graph.add([y, graph.multiply(minus, total)]))])
+    observed = [graph.multiply(minus, graph.multiply(t, y)) for t, y in zip(targets, outputs, strict=True)]
+    return graph.add([total, *observed])
 
 
 def _replay(source: Graph, number: int, target: Graph, values: Mapping[int, int]) -> int:

@@ -179,3 +179,17 @@ def test_numbers_have_the_digits_asked_for(digits: int) -> None:
     for a, b in pairs(found, finer):
         assert len(a.lstrip("-0.").replace(".", "")) <= digits
         assert abs(Fraction(a) - Fraction(b)) <= Fraction(10) ** (2 - digits) * max(1, abs(Fraction(b)))
+
+
+def test_large_logits_of_a_softmax_keep_their_digits() -> None:
+    # p = (0, 1) to fifty digits, so that L' = (-1, 1), and each logit moves by 1 in unit time.
+    problem = parse_problem("""
+        model = {kind = "linear", bias = false}
+        loss = {kind = "softmax-cross-entropy"}
+        data = {x = [[1]], y = [[1, 0]]}
+        flow = {initial = [0, 120], horizon = 1}
+    """)
+    first, second = decompose_precise(problem, 20)
+
+    assert abs(Fraction(first.final_output) - 1) < Fraction(1, 10**18)
+    assert abs(Fraction(second.final_output) - 119) < Fraction(1, 10**16)
