@@ -66,6 +66,11 @@ def imaginary_unit() -> Ball:
     return acb(0, 1)
 
 
+def dyadic(mantissa: int, exponent: int) -> Ball:
+    """The ball of ``mantissa * 2**exponent`` alone."""
+    return arb((mantissa, exponent))
+
+
 def spanning(lower: Fraction, upper: Fraction) -> Ball:
     """A real ball that contains every number between two rationals, and hardly more (radii have 30 bits)."""
     return real(lower).union(real(upper))
@@ -115,6 +120,17 @@ def excludes_zero(ball: Ball) -> bool:
 def is_positive(ball: Ball) -> bool:
     """Whether the ball proves that its real number is greater than 0."""
     return bool(ball.is_finite()) and bool(ball > 0)
+
+
+def agree(ball: Ball, other: Ball, allowed: Ball) -> bool:
+    """Whether two real balls prove their numbers to differ by at most ``allowed * max(1, |other|)``.
+
+    Example:
+        >>> agree(real(Fraction(1, 3)), dyadic(85, -8), dyadic(1, -8)), agree(real(1), real(2), dyadic(1, -8))
+        (True, False)
+    """
+    difference = abs(ball - other)
+    return bool(difference <= allowed) or bool(difference <= allowed * abs(other))
 
 
 def sign(ball: Ball) -> int:

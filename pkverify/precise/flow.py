@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from math import ceil, floor, inf, log2
 
+from pkverify.arithmetic.ball import BallDomainError
 from pkverify.arithmetic.fixed_point import DomainError, FixedPoint
 from pkverify.errors import FlowError, InputError
 from pkverify.jets import KinkError
@@ -127,6 +129,8 @@ class _Integration:
             self._check_budget()
             self.tries += 1
             self._expand(step)
+            if self.tries == 1:
+                self._check_values()
             usable = self._usable_part(self.tolerance)
             if usable < _RESCALE or (usable > _GROWTH and not self.lengths and step < self.longest):
                 # Powers of a small part would lose their digits; a first step may as well be as long as it can be.
@@ -140,6 +144,9 @@ class _Integration:
             else:
                 step = self.longest = _rounded(part * step / 2)
         self.path.final = tuple(self.state)
+        with suppress(KinkError):  # a path may end on a kink
+            self.system.expand(self.state, step, 1, self.branches)
+            self._check_values()
         return self.path
 
     def _first_step(self) -> Fraction:
@@ -180,6 +187,15 @@ class _Integration:
             self.system.evaluate_objective()
         except DomainError as error:
             self._undefined(error)
+
+    def _check_values(self) -> None:
+        """Ask for more bits where outputs or gradients have lost theirs, though no step would show it."""
+        try:
+            lost = not self.system.is_accurate(self.state, self.tolerance)
+        except BallDomainError:
+            lost = True  # a value that balls cannot tell from a pole, or from an edge of the domain
+        if lost:
+            raise RoundingError
 
     def _on_kink(self, argument: int) -> FlowError:
         name = self._kink_name(argument)

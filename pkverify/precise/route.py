@@ -15,7 +15,7 @@ from math import inf
 
 from pkverify.arithmetic.fixed_point import DomainError, FixedPoint
 from pkverify.decomposition import Decomposition
-from pkverify.errors import InputError, UntreatableError
+from pkverify.errors import FlowError, InputError, UntreatableError
 from pkverify.graph import ProblemGraph, compile_problem
 from pkverify.precise.flow import RoundingError, integrate, working_bits
 from pkverify.precise.solution import Solution, read_solution
@@ -120,7 +120,11 @@ def _solve_once(
             last = error
         else:
             return read_solution(system, path, queries, digits)
-    assert isinstance(last, DomainError)  # with the most bits nothing is taken for rounding
+    if isinstance(last, RoundingError):
+        raise FlowError(
+            "values on the path are too large, or cancel too much, to be computed", hypothesis="", time=0.0,
+            why=f"{bits + 1600} bits leave too few right ones", fix="rescale the problem, or write it otherwise",
+        )  # fmt: skip
     raise InputError(
         f"the model or the loss is undefined at the start, or too close to it: {last.function} at {last.argument}",
         "the flow needs the gradient of the loss at w(0), and the prediction there",

@@ -12,14 +12,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 
+from pkverify.arithmetic.ball import Ball, agree, dyadic, working_precision
 from pkverify.arithmetic.fixed_point import FixedPoint
 from pkverify.arithmetic.rationals import IrrationalError, Rationals
+from pkverify.arithmetic.real_balls import RealBalls
 from pkverify.graph import ProblemGraph
 from pkverify.jets import Expansion, KinkError
 from pkverify.problem import Problem, Vector
 
 Factor = tuple[int, int | None]  # (constant coefficient, varying base or None), as values and nodes of one row
+_BALL_BITS = 100  # so many more for the balls that look at rounding
 Branches = Mapping[int, Mapping[int, int]]  # row -> kink argument -> side
 
 
@@ -31,16 +35,26 @@ class Row:
         expansion: The graph for this row.
         jacobian: C lists of d factors; empty for the regulariser.
         gradient: d factors of the loss (or penalty) gradient; empty for a query.
+        factors: The nodes of all of these and of the outputs: (constant coefficient, varying base or None).
     """
 
     expansion: Expansion
     jacobian: tuple[tuple[Factor, ...], ...]
     gradient: tuple[Factor, ...]
+    factors: frozenset[tuple[int, int | None]]
 
 
 # One path integral: the bases of two rows, as (row, node); None stands for the constant 1.
 Slot = tuple[int, int | None]
 Pair = tuple[Slot, Slot]
+
+
+@dataclass(frozen=True)
+class _Balls:
+    """The rows once more, over balls, and the parameters that they share."""
+
+    params: list[list[Ball]]
+    expansions: list[Expansion]
 
 
 class AugmentedSystem:
@@ -70,6 +84,7 @@ class AugmentedSystem:
         self.rows: list[Row] = []
         self.row_inputs: list[Vector] = []
         self._leaves: list[Mapping[tuple[str, int], Fraction]] = []
+        self._balls: _Balls | None = None
         for inputs, targets in zip(problem.data.inputs, problem.data.targets, strict=True):
             wanted = [*compiled.outputs, *compiled.loss_derivatives]
             self.rows.append(self._row(inputs, targets, compiled.jacobian, compiled.gradient, wanted))
@@ -161,6 +176,46 @@ class AugmentedSystem:
             with suppress(KinkError):  # the flow itself tells what becomes of kinks
                 Expansion(self.compiled.graph, [node], self.numbers, leaves, params).start()
 
+    def is_accurate(self, state: Sequence[int], tolerance: float) -> bool:
+        """Whether outputs and gradients are right at a state where the rows were just expanded.
+
+        Only the error of evaluating them there counts: balls, whose precision is relative, evaluate them again. What
+        underflows to 0 in units may stand in the denominator of another number, and nothing else would show it.
+
+        Args:
+            state: The parameters.
+            tolerance: Binary logarithm of the error allowed, relative to max(1, |value|).
+
+        Raises:
+            BallDomainError: If balls cannot tell a value from a pole, or from an edge of its function's domain.
+        """
+        bits = self.numbers.bits
+        with working_precision(bits + _BALL_BITS):
+            again = self._balls or self._expand_in_balls()
+            self._balls = again
+            for series, value in zip(again.params, state, strict=True):
+                series[:] = [dyadic(value, -bits)]
+            allowed = dyadic(1, ceil(tolerance))
+            for row, expansion in zip(self.rows, again.expansions, strict=True):
+                expansion.start(row.expansion.branches)
+                for constant, base in row.factors:
+                    found, value = row.expansion.constants[constant], expansion.constants[constant]
+                    if base is not None:
+                        found = self.numbers.multiply(found, row.expansion.series[base][0])
+                        value = value * expansion.series[base][0]
+                    if not agree(value, dyadic(found, -bits), allowed):
+                        return False
+        return True
+
+    def _expand_in_balls(self) -> _Balls:
+        """The rows over balls."""
+        balls, params = RealBalls(), [list[Ball]() for _ in self.params]
+        wanted = [{node for pair in row.factors for node in pair if node is not None} for row in self.rows]
+        return _Balls(params, [
+            Expansion(self.compiled.graph, sorted(nodes), balls, leaves, params)
+            for nodes, leaves in zip(wanted, self._leaves, strict=True)
+        ])  # fmt: skip
+
     def vanishes_at_start(self, row: int, node: int) -> bool:
         """Whether a node of a row is exactly 0 at the initial parameters, as far as rational arithmetic can tell."""
         params = [[value] for value in self.problem.initial]
@@ -184,10 +239,11 @@ class AugmentedSystem:
         leaves = {("input", k): v for k, v in enumerate(inputs)} | {("target", k): v for k, v in enumerate(targets)}
         self._leaves.append(leaves)
         factors = [[graph.factor(node) for node in row] for row in (*jacobian, gradient)]
-        used = {node for row in factors for pair in row for node in pair if node is not None} | set(wanted)
+        judged = {pair for row in factors for pair in row} | {graph.factor(node) for node in wanted}
+        used = {node for pair in judged for node in pair if node is not None} | set(wanted)
         expansion = Expansion(graph, sorted(used), self.numbers, leaves, self.params)
         values = [tuple((expansion.constants[c], base) for c, base in row) for row in factors]
-        return Row(expansion, tuple(values[:-1]), values[-1])
+        return Row(expansion, tuple(values[:-1]), values[-1], frozenset(judged))
 
     def _flow_component(self, j: int):
         """The j-th component of the total gradient: its constant part, and its coefficient of order k."""
