@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from pkverify.jets import Expansion
 ORDER = 8
 
 
-def coefficients(text: str, numbers: FixedPoint | RealBalls) -> list:
+def coefficients(text: str, numbers: FixedPoint | RealBalls) -> list[Any]:
     """The Taylor series of an expression of w at w = 1/3 + t."""
     graph = Graph()
     node = parse_expression(text, ["w"]).build(graph, {"w": graph.leaf("param", 0)})

@@ -33,7 +33,7 @@ def gaps(output: str, start: int) -> list[Fraction]:
     """How far two ways to write one problem come out apart."""
     found, wanted = (decompose_precise(problem_of(text, start), 20) for text in (output, "sigmoid(w*x)"))
     return [
-        abs(Fraction(a) - Fraction(b))
+        abs(Fraction(str(a)) - Fraction(str(b)))
         for one, other in zip(found, wanted, strict=True)
         for a, b in (
             (one.initial_output, other.initial_output),
