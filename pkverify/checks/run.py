@@ -90,16 +90,18 @@ def check_problem(
     decompositions: list[Decomposition] = []
     skipped: dict[str, str] = {}
     refused = dict.fromkeys(sorted(named & set(ABSENT_ROUTES)), "this version has no such route")
-    derivation, series = (), {}
+    derivation, series, difference = (), {}, None
     if "exact" in routes:
         from pkverify.exact.derivation import derive
-        from pkverify.exact.route import decompose_exact, verify_exact
+        from pkverify.exact.route import decompose_exact, verify_exact, verify_kernels
 
         derivation = derive(problem).steps
         try:
             decompositions += decompose_exact(problem, digits)
             if claims is None or "T1" in claims:
                 evidence.append(replace(verify_exact(problem), route="exact"))
+            if claims is None or "D8" in claims:
+                evidence.append(verify_kernels(problem))
         except UntreatableError as error:
             (refused if "exact" in named else skipped)["exact"] = error.what
     if "precise" in routes:
@@ -110,7 +112,9 @@ def check_problem(
             evidence += _precise_evidence(context, claims)
         except (FlowError, UntreatableError) as error:
             evidence += _stopped(error, claims)
-    difference = disagreement(decompositions, digits)
+            if decompositions and isinstance(error, FlowError) and error.hypothesis == "H2":
+                difference = f"the exact route has the flow up to the horizon, the precise route: {error.what}"
+    difference = difference or disagreement(decompositions, digits)
     if difference is not None:
         evidence = [item for item in evidence if item.claim != "T1"]
         evidence.insert(0, Evidence("T1", Verdict.INCONCLUSIVE, "agreement", message=f"routes disagree: {difference}"))

@@ -112,6 +112,33 @@ def verify_exact(problem: Problem) -> Evidence:
     )  # fmt: skip
 
 
+def verify_kernels(problem: Problem) -> Evidence:
+    """Prove that the path kernels of ``decompose_exact`` are the integrals of the tangent kernels (D8).
+
+    Returns:
+        ``proved``, or ``inconclusive`` with the first line that is not: a kernel without an antiderivative, say, which
+        is integrated in balls.
+
+    Raises:
+        UntreatableError: If the problem has no closed form here.
+    """
+    proof = prove(problem)
+    outputs = range(problem.model.output_count)
+    lines = [line for query in problem.query_inputs for k in outputs for line in proof.kernel_lines(query, k)]
+    open_lines = [line for line in (*proof.flow_lines, *lines) if line.outcome is not Outcome.ZERO]
+    hypotheses = _hypotheses(proof, open_lines)
+    if open_lines:
+        first = open_lines[0]
+        return Evidence(
+            "D8", Verdict.INCONCLUSIVE, "exact", hypotheses, route="exact",
+            message=f"{first.statement}: {first.detail}",
+        )  # fmt: skip
+    return Evidence(
+        "D8", Verdict.PROVED, "exact", hypotheses, residual="0", route="exact",
+        message=f"{len(lines)} identities: each closed form, differentiated, is its tangent kernel",
+    )  # fmt: skip
+
+
 def _hypotheses(proof: Proof, open_lines: list[Line]) -> tuple[HypothesisEvidence, ...]:
     names = {line.claim for line in open_lines}
     flow = Verdict.INCONCLUSIVE if names & {"P2", "T1f"} else Verdict.PROVED

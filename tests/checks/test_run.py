@@ -14,10 +14,11 @@ import pkverify.exact.route
 from pkverify.arithmetic.ball import BallDomainError
 from pkverify.checks import cross_check, run
 from pkverify.checks.agreement import disagreement
+from pkverify.checks.context import Context
 from pkverify.checks.run import check, check_problem, prove_theorem
 from pkverify.checks.table import PROBLEM_CHECKS
 from pkverify.decomposition import Decomposition
-from pkverify.errors import InputError
+from pkverify.errors import FlowError, InputError
 from pkverify.evidence import THEOREM, ProblemRun, Run, Verdict
 from pkverify.precise import flow
 from pkverify.precise import route as precise_route
@@ -209,6 +210,25 @@ def test_how_far_routes_may_be_apart(field: str, by: str, noticed: bool) -> None
     found = disagreement([left, replace(moved(field, by)(left), route="other")], 30)
 
     assert (found is not None) is noticed
+
+
+def test_a_flow_that_one_route_has_and_another_has_not_is_a_disagreement(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: Context) -> None:
+        raise FlowError("the flow ends near t = 0.5", hypothesis="H2", time=0.5, why="made up", fix="none")
+
+    monkeypatch.setattr(Context, "solution", property(fails))
+    found = check_problem("line", LINE, digits=20)
+
+    assert found.verdicts["T1"] is Verdict.INCONCLUSIVE
+    assert "routes disagree: the exact route has the flow" in found.evidence[0].message
+
+
+@pytest.mark.parametrize(
+    ("start", "verdict"), [("1", Verdict.SUPPORTED), ("2.9999999999999999999", Verdict.INCONCLUSIVE)]
+)
+def test_descent_is_not_judged_by_an_output_that_hardly_moves(start: str, verdict: Verdict) -> None:
+    hardly = problem("w*x", SQUARED, "x = [1], y = [3]", start, "1")
+    assert check_problem("line", hardly, digits=20, claims=frozenset({"T1b"})).verdicts["T1b"] is verdict
 
 
 def test_absent_weights_and_other_places_are_not_compared() -> None:

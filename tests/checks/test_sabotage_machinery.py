@@ -24,7 +24,7 @@ from pkverify.exact import route as exact_route
 from pkverify.exact.closed_forms import find
 from pkverify.exact.closed_forms.record import ClosedForm, Integrand
 from pkverify.exact.formulas import Formulas
-from pkverify.exact.route import verify_exact
+from pkverify.exact.route import verify_exact, verify_kernels
 from pkverify.expression import parse_expression
 from pkverify.graph import Graph, compile_problem
 from pkverify.losses import Loss
@@ -372,6 +372,31 @@ def test_wrong_closed_forms_are_not_proved(row: str, monkeypatch: pytest.MonkeyP
     sabotage(monkeypatch)
 
     assert not verify_exact(PROBLEMS[name]).verdict.holds
+
+
+# The path kernels are a theorem of their own (D8): problem, what is done to them.
+KERNELS: dict[str, tuple[str, Saboteur]] = {
+    "doubled": ("short line", spoiled_primitive("kernel", lambda v, _: 2 * v)),
+    "of the wrong sign": ("product", spoiled_primitive("kernel", lambda v, _: -v)),
+    "shifted": ("short line", spoiled_primitive("kernel", lambda v, _: v + _SMALL)),
+    "drifting": ("product", spoiled_primitive("kernel", drifting)),
+    "dropped": ("logit", spoiled_primitive("kernel", lambda _, __: sp.Integer(0))),
+    "without an antiderivative": ("short line", spoiled_primitive("kernel", lambda _, __: None)),
+    "along another flow": ("short line", first_weight(lambda w, s: w + _SMALL * s)),
+}
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in KERNELS.values()}))
+def test_sound_path_kernels_are_proved(name: str) -> None:
+    assert verify_kernels(PROBLEMS[name]).verdict is Verdict.PROVED
+
+
+@pytest.mark.parametrize("row", KERNELS)
+def test_wrong_path_kernels_are_not_proved(row: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, sabotage = KERNELS[row]
+    sabotage(monkeypatch)
+
+    assert not verify_kernels(PROBLEMS[name]).verdict.holds
 
 
 @pytest.mark.parametrize("row", sorted(CONSISTENT))
