@@ -5,6 +5,70 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Self
+
+from pkverify.rational import decimal_above, decimal_text
+
+
+class BallNumber(str):
+    """A number that is proved to lie within ``rad`` of ``mid``: a string like every other, that of its midpoint.
+
+    Both are decimals, and exact: to round a midpoint is to widen the radius, as ``enclosing`` does.
+
+    Example:
+        >>> third = BallNumber("0.333", "0.001")
+        >>> third.contains(Fraction(1, 3)), third.contains(Fraction(1, 2)), third, third.rad
+        (True, False, '0.333', '0.001')
+    """
+
+    __slots__ = ("rad",)
+    rad: str
+
+    def __new__(cls, mid: str, rad: str) -> Self:
+        ball = super().__new__(cls, mid)
+        ball.rad = rad
+        return ball
+
+    @property
+    def mid(self) -> str:
+        """The midpoint."""
+        return str(self)
+
+    @property
+    def ends(self) -> tuple[Fraction, Fraction]:
+        """The least and the largest number of the ball."""
+        middle, radius = Fraction(self.mid), Fraction(self.rad)
+        return middle - radius, middle + radius
+
+    def contains(self, value: Fraction) -> bool:
+        """Whether a rational lies in the ball."""
+        lower, upper = self.ends
+        return lower <= value <= upper
+
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(other) and (not isinstance(other, BallNumber) or self.rad == other.rad)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return super().__hash__()
+
+    def __reduce__(self) -> tuple[type[BallNumber], tuple[str, str]]:
+        return BallNumber, (self.mid, self.rad)
+
+
+def enclosing(mid: Fraction, rad: Fraction, digits: int) -> BallNumber:
+    """A ball in decimals around a ball of rationals: the midpoint to so many digits, the radius to three, rounded up.
+
+    Example:
+        >>> ball = enclosing(Fraction(2, 3), Fraction(1, 10**6), 4)
+        >>> ball, ball.rad
+        ('0.6667', '0.0000344')
+    """
+    middle = decimal_text(mid, digits, trim_exact=True)
+    radius = rad + abs(mid - Fraction(middle))
+    return BallNumber(middle, decimal_above(radius, 3))
 
 
 @dataclass(frozen=True)
@@ -12,7 +76,8 @@ class Decomposition:
     """The decomposition ``y_T(x) = y_0(x) + regularizer term + sum_i contributions[i]`` of one output at one query.
 
     Numbers are decimal strings with all the digits that the route stands for, in the units of the output; the exact
-    route adds their closed forms. The residual is reported as it came out and never distributed into the contributions.
+    route adds their closed forms, and on the certified route each is a ``BallNumber``. The residual is reported as it
+    came out and never distributed into the contributions.
 
     Attributes:
         route: The route that made it: ``exact``, ``precise``, ``certified`` or ``network``.

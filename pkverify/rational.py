@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from math import inf, log10
+from math import ceil, inf, log10
 from numbers import Rational
 
 from pkverify.errors import InputError
@@ -139,6 +139,19 @@ def decimal_text(value: Fraction, digits: int, *, trim_exact: bool = False) -> s
     if trim_exact and Fraction(scaled) * Fraction(10) ** (exponent - digits + 1) == size:
         mantissa, widest = mantissa.rstrip("0"), _WIDEST_EXACT
     return ("-" if value < 0 else "") + _placed(mantissa, exponent, widest)
+
+
+def decimal_above(value: Fraction, digits: int) -> str:
+    """The least decimal of so many significant digits that is not below a number that is not negative.
+
+    Example:
+        >>> decimal_above(Fraction(1, 3), 3), decimal_above(Fraction(9999, 10**7), 3), decimal_above(Fraction(1, 4), 3)
+        ('0.334', '0.001', '0.25')
+    """
+    if value == 0:
+        return "0"
+    unit = Fraction(10) ** (_decimal_exponent(value) - digits + 1)
+    return decimal_text(ceil(value / unit) * unit, digits, trim_exact=True)
 
 
 def _placed(mantissa: str, exponent: int, widest: int) -> str:
