@@ -23,6 +23,9 @@ from pkverify.rational import decimal_text
 Ball = Any
 
 
+_LARGEST_EXPONENT = 10**6  # beyond 2**1000000 a rational takes longer to write than anybody waits
+
+
 class BallDomainError(ArithmeticError):
     """A function was asked for on a ball that touches a pole or a branch cut of it: no finite enclosure exists."""
 
@@ -101,6 +104,8 @@ def _exact(dyadic: Ball) -> Fraction:
     if not dyadic.is_finite():
         raise BallDomainError(f"{dyadic} is not finite")
     mantissa, exponent = dyadic.man_exp()
+    if abs(int(exponent)) > _LARGEST_EXPONENT:
+        raise BallDomainError("the value is too large, or too small, to be written out")
     return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
 
 
