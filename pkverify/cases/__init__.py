@@ -28,6 +28,13 @@ CASES: dict[str, tuple[str, ...]] = {
     ),
 }
 
+# For the network route alone: too large for formulas, and for many digits.
+NETWORKS: dict[str, tuple[str, ...]] = {
+    "linear": ("linear-breast-cancer",),
+    "mlp": ("mlp-digits",),
+    "xent": ("xent-digits",),
+}
+
 
 def case_problems(name: str) -> tuple[tuple[str, Problem], ...]:
     """The problems of a case, with their names, in order.
@@ -45,8 +52,31 @@ def case_problems(name: str) -> tuple[tuple[str, Problem], ...]:
         >>> [name for name, problem in case_problems("linear")][:2]
         ['linear-one-weight', 'linear-intercept']
     """
-    if name not in CASES:
-        raise InputError(f"case {name!r} is not known", f"there are {', '.join(CASES)}", "choose one of these")
+    return _read(name, CASES, "problems")
+
+
+def case_networks(name: str) -> tuple[tuple[str, Problem], ...]:
+    """The networks of real size of a case, on real data: problems like the others, but for the network route alone.
+
+    Args:
+        name: One of ``CASES``.
+
+    Returns:
+        Pairs of a name and a problem.
+
+    Raises:
+        InputError: For a case that does not exist.
+
+    Example:
+        >>> [(name, len(problem.data), len(problem.initial)) for name, problem in case_networks("mlp")]
+        [('mlp-digits', 400, 2113)]
+    """
+    return _read(name, NETWORKS, "networks")
+
+
+def _read(name: str, cases: dict[str, tuple[str, ...]], folder_name: str) -> tuple[tuple[str, Problem], ...]:
+    if name not in cases:
+        raise InputError(f"case {name!r} is not known", f"there are {', '.join(cases)}", "choose one of these")
     # As a folder, because a problem file names the CSV file beside it.
-    with resources.as_file(resources.files(__name__) / "problems") as folder:
-        return tuple((stem, read_problem(folder / f"{stem}.toml")) for stem in CASES[name])
+    with resources.as_file(resources.files(__name__) / folder_name) as folder:
+        return tuple((stem, read_problem(folder / f"{stem}.toml")) for stem in cases[name])

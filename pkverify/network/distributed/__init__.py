@@ -1,0 +1,1 @@
+"""The network route on several processes: recording under data parallelism, and decomposing in tiles."""

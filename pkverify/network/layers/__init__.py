@@ -1,0 +1,6 @@
+"""The gradient of every example of a batch, layer by layer: captured as factors, contracted without multiplying out."""
+
+from pkverify.network.layers.gradients import GradientFactors, capture
+from pkverify.network.layers.usage import Study, study
+
+__all__ = ["GradientFactors", "Study", "capture", "study"]

@@ -1,0 +1,258 @@
+"""Where a path is kept: in memory, or in a folder of safetensors files, written so that a kill loses little."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from pkverify.errors import InputError
+from pkverify.network.path import Header, Step
+from pkverify.network.training import Batched, Params
+
+SCHEMA = "pkverify.training-path/1"
+
+
+class MemoryStore:
+    """Points in memory, each a copy of its own: what the optimiser does later does not reach them."""
+
+    def __init__(self) -> None:
+        self._points: dict[int, Mapping[str, Tensor]] = {}
+        self._final: Tensor | None = None
+
+    def write_step(self, number: int, step: Step, point: Mapping[str, Tensor] | None) -> None:
+        """Keep the tensors of a step, if it has any; the step itself is kept by the path."""
+        del number, step
+        if point is not None:
+            self._points[len(self._points)] = point
+
+    def write_final(self, weights: Tensor) -> None:
+        """Keep the last weights."""
+        self._final = weights
+
+    def point(self, number: int) -> Mapping[str, Tensor]:
+        """The tensors of a point."""
+        return self._points[number]
+
+    def final(self) -> Tensor | None:
+        """The last weights, or None while the run goes on."""
+        return self._final
+
+
+class FolderStore:
+    """Points in a folder: ``manifest.json``, one line a step in ``steps.jsonl``, a safetensors file a point.
+
+    A file is written beside its place and then moved there, and a step's line is written after its file. So whatever
+    kills the run, the folder holds a path up to some step; a torn last line is dropped.
+
+    Args:
+        folder: The folder.
+        shapes: The parameters' shapes by name, in the order of the flat vector.
+        every: The weights are kept before every so many steps.
+    """
+
+    def __init__(self, folder: Path, shapes: Mapping[str, torch.Size], every: int) -> None:
+        self._folder = folder
+        self._shapes = dict(shapes)
+        self._every = every
+        self._hashes: dict[str, str] = {}
+
+    @staticmethod
+    def create(
+        folder: Path, header: Header, shapes: Mapping[str, torch.Size], buffers: Params, examples: int
+    ) -> FolderStore:
+        """A new path in ``folder``.
+
+        Args:
+            folder: The folder, made if it is not there.
+            header: What is the same for all steps.
+            shapes: The parameters' shapes by name.
+            buffers: Momentum with which the path begins.
+            examples: The number of training examples.
+
+        Returns:
+            The store.
+
+        Raises:
+            InputError: If the folder holds a path already.
+        """
+        if (folder / "manifest.json").exists():
+            raise InputError(
+                f"to: {folder} holds a path already",
+                "a second run would overwrite the first",
+                "give a new folder, or resume=True to go on from the weights that the model has now",
+            )
+        (folder / "points").mkdir(parents=True, exist_ok=True)
+        store = FolderStore(folder, shapes, header.every)
+        initial = None
+        if buffers:
+            _write(folder / "initial.safetensors", data := save({n: t.cpu().contiguous() for n, t in buffers.items()}))
+            initial = {"file": "initial.safetensors", "sha256": hashlib.sha256(data).hexdigest()}
+        manifest = {
+            "schema": SCHEMA,
+            "optimizer": header.optimizer,
+            "groups": [list(names) for names in header.groups],
+            "every": header.every,
+            "clip_norm": header.clip_norm,
+            "counts": dict(header.counts),
+            "examples": examples,
+            "parameters": {name: list(shape) for name, shape in shapes.items()},
+            "initial_buffers": initial,
+        }
+        _write(folder / "manifest.json", json.dumps(manifest, indent=1).encode())
+        _write(folder / "steps.jsonl", b"")
+        return store
+
+    @staticmethod
+    def open(folder: Path) -> tuple[FolderStore, Header, Params, list[Step], Mapping[str, Any]]:
+        """A path that was written before.
+
+        Args:
+            folder: Its folder.
+
+        Returns:
+            The store, the header, the initial momentum, the steps, and the manifest.
+
+        Raises:
+            InputError: If there is no path, it is of another schema, or a file is missing or altered.
+        """
+        file = folder / "manifest.json"
+        if not file.exists():
+            raise InputError(
+                f"{folder}: holds no recorded path", "there is no manifest.json", "give the folder of record(to=...)"
+            )
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        if manifest.get("schema") != SCHEMA:
+            raise InputError(f"{file}: schema {manifest.get('schema')!r}", f"this version reads {SCHEMA!r}")
+        header = Header(
+            optimizer=manifest["optimizer"],
+            groups=tuple(tuple(names) for names in manifest["groups"]),
+            every=manifest["every"],
+            clip_norm=manifest["clip_norm"],
+            counts=manifest["counts"],
+        )
+        shapes = {name: torch.Size(shape) for name, shape in manifest["parameters"].items()}
+        store = FolderStore(folder, shapes, header.every)
+        buffers: Params = {}
+        if manifest["initial_buffers"]:
+            buffers = load(_checked(folder, manifest["initial_buffers"]["file"], manifest["initial_buffers"]["sha256"]))
+        steps: list[Step] = []
+        for line in _whole_lines(folder / "steps.jsonl"):
+            if line["file"]:
+                store._hashes[line["file"]] = line["sha256"]
+            if "final" not in line:
+                steps.append(_step_of(line))
+        return store, header, buffers, steps, manifest
+
+    def cut(self, count: int) -> None:
+        """Forget all steps from number ``count`` on, and the final point."""
+        file = self._folder / "steps.jsonl"
+        kept = [line for line in _whole_lines(file) if "final" not in line][:count]
+        _write(file, b"".join(_line(line) for line in kept))
+        self._hashes = {line["file"]: line["sha256"] for line in kept if line["file"]}
+
+    def write_step(self, number: int, step: Step, point: Mapping[str, Tensor] | None) -> None:
+        """Write a step, its tensors first."""
+        line: dict[str, Any] = {
+            "batches": [
+                {"indices": None if b.indices is None else b.indices.tolist(), "weight": b.weight} for b in step.batches
+            ],
+            "settings": [dict(group) for group in step.settings],
+            "absent": sorted(step.absent),
+            "norms": step.norms.tolist(),
+        }
+        self._append(line, f"points/{number // self._every:08d}.safetensors", point)
+
+    def write_final(self, weights: Tensor) -> None:
+        """Write the last weights; the path is whole now."""
+        self._append({"final": True}, "points/final.safetensors", {"weights": weights})
+
+    def point(self, number: int) -> Mapping[str, Tensor]:
+        """The tensors of a point, read and compared with its hash."""
+        return self._read(f"points/{number:08d}.safetensors")
+
+    def final(self) -> Tensor | None:
+        """The last weights, or None where the run did not end."""
+        name = "points/final.safetensors"
+        return self._read(name)["weights"] if name in self._hashes else None
+
+    def _append(self, line: dict[str, Any], name: str, point: Mapping[str, Tensor] | None) -> None:
+        line["file"] = line["sha256"] = None
+        if point is not None:
+            data = save(
+                {
+                    f"{entry}/{parameter}": part.reshape(shape).contiguous()
+                    for entry, flat in point.items()
+                    for (parameter, shape), part in zip(
+                        self._shapes.items(), flat.cpu().split([s.numel() for s in self._shapes.values()]), strict=True
+                    )
+                }
+            )
+            line["file"], line["sha256"] = name, hashlib.sha256(data).hexdigest()
+            self._hashes[name] = line["sha256"]
+            _write(self._folder / name, data)
+        with (self._folder / "steps.jsonl").open("ab") as file:
+            file.write(_line(line))
+
+    def _read(self, name: str) -> dict[str, Tensor]:
+        tensors = load(_checked(self._folder, name, self._hashes[name]))
+        entries = dict.fromkeys(key.partition("/")[0] for key in tensors)
+        return {
+            entry: torch.cat([tensors[f"{entry}/{parameter}"].reshape(-1) for parameter in self._shapes])
+            for entry in entries
+        }
+
+
+def _line(line: Mapping[str, Any]) -> bytes:
+    return json.dumps(line, separators=(",", ":")).encode() + b"\n"
+
+
+def _whole_lines(file: Path) -> list[dict[str, Any]]:
+    """The lines of a log; a last one that was torn by a kill is left out."""
+    *whole, _ = file.read_bytes().split(b"\n")
+    return [json.loads(line) for line in whole]
+
+
+def _step_of(line: Mapping[str, Any]) -> Step:
+    return Step(
+        batches=tuple(
+            Batched(None if b["indices"] is None else torch.tensor(b["indices"], dtype=torch.long), b["weight"])
+            for b in line["batches"]
+        ),
+        settings=tuple(
+            {key: tuple(value) if isinstance(value, list) else value for key, value in group.items()}
+            for group in line["settings"]
+        ),
+        absent=frozenset(line["absent"]),
+        norms=torch.tensor(line["norms"], dtype=torch.float64),
+    )
+
+
+def _write(file: Path, data: bytes) -> None:
+    beside = file.with_name(f"{file.name}.part")
+    with beside.open("wb") as handle:
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+    beside.replace(file)
+
+
+def _checked(folder: Path, name: str, expected: str) -> bytes:
+    file = folder / name
+    if not file.exists():
+        raise InputError(f"{file}: is missing", "the path lists it", "restore the folder as it was recorded")
+    data = file.read_bytes()
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise InputError(
+            f"{file}: is not as it was recorded",
+            "its sha256 differs from the one in steps.jsonl",
+            "restore the folder as it was recorded, or record the run again",
+        )
+    return data
