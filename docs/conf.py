@@ -1,6 +1,10 @@
 """How Sphinx builds the documentation: strictly, and without a network."""
 
 from importlib.metadata import version as installed_version
+from pathlib import Path
+from runpy import run_path
+
+from sphinx.application import Sphinx
 
 project = "pkverify"
 author = "The pkverify authors"
@@ -25,3 +29,8 @@ autodoc_typehints = "description"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # attributes of a record are described once, with the record
+
+
+def setup(app: Sphinx) -> None:
+    """Draw the figures of the gallery before its pages are read."""
+    app.connect("builder-inited", lambda _: run_path(str(Path(__file__).parent / "gallery" / "run.py"))["draw_figures"]())

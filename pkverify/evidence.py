@@ -5,9 +5,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from html import escape
 
 from pkverify.decomposition import Decomposition
 
+_LONGEST = 200  # characters of a sentence in a notebook's table
 THEOREM = "theorem"  # the name under which evidence stands that is tied to no problem
 
 
@@ -199,3 +201,40 @@ class Run:
         if self.verdict is Verdict.REFUTED:
             return 1
         return 0 if self.verdict.holds else 3
+
+    def __str__(self) -> str:
+        lines = [f"verdict: {self.verdict.value}{' (interrupted)' if self.interrupted else ''}"]
+        lines += [f"holes: {', '.join(self.holes)}"] if self.holes else []
+        for problem in self.problems:
+            lines.append(problem.name)
+            lines += [f"  {claim:<6} {verdict.value}" for claim, verdict in problem.verdicts.items()]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The verdict, what is missing, and a table for each problem: for notebooks."""
+        parts = [f"<p><strong>verdict: {self.verdict.value}</strong>{' (interrupted)' if self.interrupted else ''}</p>"]
+        parts += [f"<p>holes (claims without a check): {escape(', '.join(self.holes))}</p>"] if self.holes else []
+        return f"<div>{''.join([*parts, *map(_problem_html, self.problems)])}</div>"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - Jupyter's
+        return {"text/plain": str(self), "text/html": self._repr_html_()}
+
+
+def _problem_html(problem: ProblemRun) -> str:
+    """The claims of one problem, with what its strongest evidence says."""
+    left_out = {**problem.refused, **problem.skipped}
+    notes = "".join(f"<p>route {escape(route)} left out: {escape(reason)}</p>" for route, reason in left_out.items())
+    said = {(item.claim, item.verdict): item for item in reversed(problem.evidence)}
+    rows = "".join(
+        f"<tr><th>{escape(claim)}</th><td>{verdict.value}</td>"
+        f"<td>{escape(_shown(said.get((claim, verdict))))}</td></tr>"
+        for claim, verdict in problem.verdicts.items()
+    )
+    head = "<thead><tr><th>claim</th><th>verdict</th><th>because</th></tr></thead>"
+    return f"{notes}<table><caption>{escape(problem.name)}</caption>{head}<tbody>{rows}</tbody></table>"
+
+
+def _shown(item: Evidence | None) -> str:
+    """The sentence of a piece of evidence, cut where it is long."""
+    text = item.message if item is not None else ""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}\u2026"

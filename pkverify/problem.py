@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from html import escape
 from typing import TypeVar
 
 from pkverify.errors import InputError
@@ -15,6 +16,8 @@ from pkverify.rational import parse_rational
 
 T = TypeVar("T")
 Vector = tuple[Fraction, ...]
+
+_SHOWN = 8  # rows and numbers in a notebook
 
 
 @dataclass(frozen=True)
@@ -205,6 +208,25 @@ class Problem:
         """The factor of each example's loss in the total loss: 1 for the sum, 1/m for the mean."""
         return Fraction(1, len(self.data)) if self.loss.reduction == "mean" else Fraction(1)
 
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        model, loss, data = self.model, self.loss, self.data
+        pairs = [_row(x) + (f" \u2192 {_row(y)}" if y else "") for x, y in zip(data.inputs, data.targets, strict=True)]
+        start = [f"{name} = {value}" for name, value in zip(model.params, self.initial, strict=True)]
+        sizes = ((len(model.params), "parameter"), (model.input_count, "input"), (model.output_count, "output"))
+        queries = "the training inputs" if self.queries is None else _some([_row(x) for x in self.queries], "; ")
+        rows = [
+            ("model", ", ".join([model.kind, *(_counted(count, name) for count, name in sizes)])),
+            ("loss", f"{loss.kind}, the {loss.reduction} over the examples"),
+            ("regularizer", _penalty_text(self.regularizer)),
+            (_counted(len(data), "example"), _some(pairs, "; ")),
+            ("initial parameters", _some(start, ", ")),
+            ("horizon", str(self.horizon)),
+            ("queries", queries),
+        ]
+        body = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows if text)
+        return f"<table><caption>{escape(self.title or 'Problem')}</caption><tbody>{body}</tbody></table>"
+
 
 def _exact(place: str, value: object) -> Fraction:
     try:
@@ -225,3 +247,23 @@ def _check_rows(place: str, rows: Sequence[Vector], width: int, meaning: str) ->
                 f"there are {width} {meaning}",
                 f"give {width} in each row",
             )
+
+
+def _penalty_text(penalty: Regularizer | None) -> str:
+    if penalty is None:
+        return ""
+    return penalty.value.text if penalty.value is not None else f"({penalty.strength})/2 |params|^2"
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name}{'' if count == 1 else 's'}"
+
+
+def _row(numbers: Vector) -> str:
+    return str(numbers[0]) if len(numbers) == 1 else f"({_some([str(v) for v in numbers], ', ')})"
+
+
+def _some(parts: Sequence[str], separator: str) -> str:
+    """The first parts of a list, and how many more there are."""
+    more = len(parts) - _SHOWN
+    return separator.join([*parts[:_SHOWN], *([f"and {more} more"] if more > 0 else [])])

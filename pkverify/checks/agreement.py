@@ -1,47 +1,69 @@
-"""Do the routes agree? Two decompositions of one prediction, compared number by number."""
+"""Do the routes agree? Decompositions of one prediction, compared number by number."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal, localcontext
+from fractions import Fraction
+from itertools import combinations
 
-from pkverify.decomposition import Decomposition
+from pkverify.decomposition import BallNumber, Decomposition
+
+# A place among the numbers of a decomposition: the field, the example, the entry of a vector.
+_Place = tuple[str, int, int]
 
 
-def disagreement(decompositions: Sequence[Decomposition], digits: int) -> str | None:
+def disagreement(decompositions: Sequence[Decomposition]) -> str | None:
     """The first number on which two routes differ by more than their error bounds allow, or None.
 
-    Both stand for ``|error| <= 10**(2 - digits) * max(1, |value|)``; a difference beyond twice that is a bug.
+    A ball bounds the error of its midpoint by its radius. A decimal stands for
+    ``|error| <= 10**(2 - digits) * max(1, |value|)`` or for its own error estimate, whichever is larger.
 
     Args:
         decompositions: Of one problem, over all routes.
-        digits: The digits of the least precise one.
     """
     by_place: dict[tuple[object, int], list[Decomposition]] = {}
     for item in decompositions:
         by_place.setdefault((item.query, item.output), []).append(item)
-    for (query, output), items in by_place.items():
-        for other in items[1:]:
-            for name, left, right in _paired(items[0], other):
-                if _differ(left, right, digits):
-                    where = ", ".join(map(str, query)) if isinstance(query, tuple) else str(query)
-                    return f"{name} at query ({where}), output {output}: {items[0].route} {left}, {other.route} {right}"
+    for items in by_place.values():
+        for left, right in combinations(items, 2):
+            for name, a, b in _paired(left, right):
+                if abs(Fraction(a) - Fraction(b)) > _bound(left, name, a) + _bound(right, name, b):
+                    where = f"query ({', '.join(map(str, left.query))}), output {left.output}"
+                    return f"{_named(name)} at {where}: {left.route} {a}, {right.route} {b}"
     return None
 
 
-def _paired(left: Decomposition, right: Decomposition) -> Iterable[tuple[str, str, str]]:
-    yield "initial_output", left.initial_output, right.initial_output
-    yield "final_output", left.final_output, right.final_output
-    yield "regularizer_term", left.regularizer_term, right.regularizer_term
+def _paired(left: Decomposition, right: Decomposition) -> Iterable[tuple[_Place, str, str]]:
+    for name in ("initial_output", "final_output", "regularizer_term"):
+        yield (name, -1, 0), getattr(left, name), getattr(right, name)
     for name in ("contributions", "path_kernel", "weights"):
         for i, (a, b) in enumerate(zip(getattr(left, name), getattr(right, name), strict=True)):
             if a is None or b is None:
                 continue  # one route may know that a kernel vanishes where the other only cannot separate it from 0
-            for x, y in zip(*((v,) if isinstance(v, str) else v for v in (a, b)), strict=True):
-                yield f"{name}[{i}]", x, y
+            for k, (x, y) in enumerate(zip(_entries(a), _entries(b), strict=True)):
+                yield (name, i, k), x, y
 
 
-def _differ(left: str, right: str, digits: int) -> bool:
-    with localcontext(prec=digits + 20):
-        a, b = Decimal(left), Decimal(right)
-        return abs(a - b) > 2 * Decimal(10) ** (2 - digits) * max(Decimal(1), abs(a))
+def _bound(item: Decomposition, place: _Place, number: str) -> Fraction:
+    if isinstance(number, BallNumber):
+        return Fraction(number.rad)
+    relative = Fraction(10) ** (2 - item.digits)
+    if item.route != "network":
+        return relative * max(Fraction(1), abs(Fraction(number)))
+    estimate = max(relative, Fraction(item.error_estimate or 0))
+    name, example, _ = place
+    if name != "weights":
+        return estimate * max(Fraction(1), abs(Fraction(number)))
+    # d(c / K) = (dc + (c / K) dK) / K: doubles have no digits to spare for a small K, as the precise route has.
+    kernels = [abs(Fraction(value)) for value in _entries(item.path_kernel[example])]
+    sizes = max(Fraction(1), abs(Fraction(number))) * max(Fraction(1), *kernels)
+    return 4 * estimate * sizes * len(kernels) / min((k for k in kernels if k), default=Fraction(1))
+
+
+def _entries(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
+
+
+def _named(place: _Place) -> str:
+    name, example, _ = place
+    return name if example < 0 else f"{name}[{example}]"

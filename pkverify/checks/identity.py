@@ -158,9 +158,9 @@ def check_log_probability(context: Context) -> Iterator[Evidence]:
     )
 
 
-def not_applicable(claim: str, why: str) -> Evidence:
+def not_applicable(claim: str, why: str, route: str = "", hypotheses: tuple[HypothesisEvidence, ...] = ()) -> Evidence:
     """The verdict for a claim that says nothing about this problem."""
-    return Evidence(claim, Verdict.NOT_APPLICABLE, "inspection", message=why)
+    return Evidence(claim, Verdict.NOT_APPLICABLE, "inspection", hypotheses, message=why, route=route)
 
 
 def _disagreement(context: Context) -> str:

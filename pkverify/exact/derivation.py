@@ -56,6 +56,10 @@ class Derivation:
         rows = " \\\\ ".join(f"{step.latex} & \\text{{({step.claim})}}" for step in self.steps)
         return f"$\\displaystyle \\begin{{array}}{{ll}} {rows} \\end{{array}}$"
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - Jupyter's
+        # No text/html: notebooks would prefer it, and not all of them typeset the formulas in it.
+        return {"text/plain": str(self), "text/latex": self._repr_latex_()}
+
 
 def derive(problem: Problem) -> Derivation:
     """Derive the theorem on a problem: in closed form where there is one, and otherwise as far as formulas reach.

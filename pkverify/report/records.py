@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from pkverify.decomposition import Decomposition
+from pkverify.decomposition import BallNumber, Decomposition
 from pkverify.evidence import Evidence, ProblemRun, Run
 
 SCHEMA = "pkverify.run/1"
@@ -44,6 +44,16 @@ class EvidenceRecord(msgspec.Struct, omit_defaults=True):
     repaired: EvidenceRecord | None = None
 
 
+class BallRecord(msgspec.Struct):
+    """A number that is proved to lie within ``rad`` of ``mid``."""
+
+    mid: str
+    rad: str
+
+
+Number = str | BallRecord  # a decimal, or a ball of decimals
+
+
 class DecompositionRecord(msgspec.Struct, omit_defaults=True):
     """One prediction, split over the examples; exact inputs are text."""
 
@@ -51,14 +61,14 @@ class DecompositionRecord(msgspec.Struct, omit_defaults=True):
     digits: int
     query: list[str]
     output: int
-    initial_output: str
-    final_output: str
-    contributions: list[str]
-    regularizer_term: str
-    path_kernel: list[str | list[str]]  # rows where there are several outputs
-    weights: list[str | list[str] | None]
+    initial_output: Number
+    final_output: Number
+    contributions: list[Number]
+    regularizer_term: Number
+    path_kernel: list[Number | list[Number]]  # rows where there are several outputs
+    weights: list[Number | list[Number] | None]
     weights_absent: dict[str, str]
-    residual: str
+    residual: Number
     horizon: str
     error_estimate: str | None = None
     closed_form: dict[str, str | list[str | None]] | None = None
@@ -99,9 +109,14 @@ class RunRecord(msgspec.Struct):
     problems: list[ProblemRecord]
 
 
-def run_json(run: Run) -> bytes:
-    """The run as JSON: UTF-8, indented, the same bytes for the same run outside ``environment``."""
-    return msgspec.json.format(msgspec.json.encode(run_record(run)), indent=1) + b"\n"
+def run_json(run: Run, command: str = "") -> bytes:
+    """The run as JSON: UTF-8, indented, the same bytes for the same run outside ``environment``.
+
+    Args:
+        run: The run.
+        command: The command that made it; it is kept in ``environment``.
+    """
+    return msgspec.json.format(msgspec.json.encode(run_record(run, command)), indent=1) + b"\n"
 
 
 def json_schema() -> bytes:
@@ -110,14 +125,14 @@ def json_schema() -> bytes:
     return msgspec.json.format(msgspec.json.encode(head | msgspec.json.schema(RunRecord)), indent=1) + b"\n"
 
 
-def run_record(run: Run) -> RunRecord:
-    """The run as records."""
+def run_record(run: Run, command: str = "") -> RunRecord:
+    """The run as records; the command that made it is kept in ``environment``."""
     return RunRecord(
         schema=SCHEMA,
         verdict=run.verdict.value,
         interrupted=run.interrupted,
         holes=list(run.holes),
-        environment=environment(),
+        environment=({"command": command} if command else {}) | environment(),
         problems=[_problem(problem) for problem in run.problems],
     )
 
@@ -167,15 +182,25 @@ def _decomposition(item: Decomposition) -> DecompositionRecord:
         digits=item.digits,
         query=[str(v) for v in item.query],
         output=item.output,
-        initial_output=item.initial_output,
-        final_output=item.final_output,
-        contributions=list(item.contributions),
-        regularizer_term=item.regularizer_term,
-        path_kernel=[v if isinstance(v, str) else list(v) for v in item.path_kernel],
-        weights=[list(v) if isinstance(v, tuple) else v for v in item.weights],
+        initial_output=_number(item.initial_output),
+        final_output=_number(item.final_output),
+        contributions=[_number(v) for v in item.contributions],
+        regularizer_term=_number(item.regularizer_term),
+        path_kernel=[_number(v) if isinstance(v, str) else [_number(entry) for entry in v] for v in item.path_kernel],
+        weights=[_weight(v) for v in item.weights],
         weights_absent={str(i): reason for i, reason in item.weights_absent.items()},
-        residual=item.residual,
+        residual=_number(item.residual),
         horizon=str(item.horizon),
         error_estimate=item.error_estimate,
         closed_form={k: v if isinstance(v, str) else list(v) for k, v in item.closed_form.items()} or None,
     )
+
+
+def _number(value: str) -> Number:
+    return BallRecord(value.mid, value.rad) if isinstance(value, BallNumber) else value
+
+
+def _weight(value: str | tuple[str, ...] | None) -> Number | list[Number] | None:
+    if value is None or isinstance(value, str):
+        return None if value is None else _number(value)
+    return [_number(entry) for entry in value]

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pkverify.decomposition import Decomposition
+from pkverify.decomposition import BallNumber, Decomposition
 from pkverify.evidence import THEOREM, Evidence, ProblemRun, Run, Verdict
 
 _COLOURS = {
@@ -139,7 +139,8 @@ def _decomposition(console: Console, item: Decomposition) -> None:
         total = sum(map(Decimal, item.contributions), Decimal(item.initial_output) + Decimal(item.regularizer_term))
         table.add_row("sum", _short(str(+total)), "", "")
     table.add_row("final output", _short(item.final_output), "", "")
-    table.add_row("residual", item.residual, "", "")
+    residual = item.residual
+    table.add_row("residual", f"{residual} ± {residual.rad}" if isinstance(residual, BallNumber) else residual, "", "")
     console.print(table)
     for i, reason in item.weights_absent.items():
         console.print(f"no weight for example {i + 1}: {reason}", style="dim", soft_wrap=True, markup=False)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pkverify.checks.paper.finding import Audit, Finding
+from pkverify.checks.paper.pictures import counterexample_tables, drift_table
 from pkverify.checks.table import PROBLEM_CHECKS
 from pkverify.claims import CHECKED_IN_GENERAL, CLAIMS, PARTS, Claim, claim
 from pkverify.claims.record import Status
@@ -83,8 +84,16 @@ class Audited:
         for each in self.comparisons:
             witnesses = each.finding.witnesses
             grouped.setdefault(witnesses[0].id if witnesses else THEOREM, []).append(as_printed(each))
-        problems = tuple(ProblemRun(name, tuple(evidence)) for name, evidence in grouped.items())
-        return Run(problems, holes=self.holes, interrupted=self.interrupted)
+        problems = [_pictured(name, evidence) for name, evidence in grouped.items()]
+        return Run(tuple(problems), holes=self.holes, interrupted=self.interrupted)
+
+
+def _pictured(name: str, evidence: list[Evidence]) -> ProblemRun:
+    """What was found under one name, with the tables that a report draws of it."""
+    tables, source = counterexample_tables(name)
+    if name == THEOREM and any(item.claim == "D6a" for item in evidence):
+        tables = drift_table()
+    return ProblemRun(name, tuple(evidence), series=tables, source=source)
 
 
 def part_of(claim_id: str) -> str:
