@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pkverify.api import check, decompose, derive
+    from pkverify.api import check, decompose, derive, plot, report
     from pkverify.decomposition import Decomposition
     from pkverify.errors import FlowError, InputError, PkverifyError, UntreatableError
     from pkverify.evidence import Evidence, Run, Verdict
@@ -27,6 +27,8 @@ _HOME = {
     "check": "api",
     "decompose": "api",
     "derive": "api",
+    "plot": "api",
+    "report": "api",
     "Decomposition": "decomposition",
     "Evidence": "evidence",
     "Run": "evidence",
@@ -68,12 +70,20 @@ __all__ = [
     "derive",
     "parse_expression",
     "parse_problem",
+    "plot",
     "read_problem",
+    "report",
     "write_problem",
 ]
 
 
+# Rooms that users name: pk.network.record(...), pk.testing.oracle(...).
+_ROOMS = ("figures", "network", "testing")
+
+
 def __getattr__(name: str) -> object:
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from html import escape
 from typing import Self
 
 from pkverify.rational import decimal_above, decimal_text
@@ -71,6 +72,10 @@ def enclosing(mid: Fraction, rad: Fraction, digits: int) -> BallNumber:
     return BallNumber(middle, decimal_above(radius, 3))
 
 
+_SHOWN_ROWS = 20  # examples in a notebook's table; the others are summed
+_HTML_DIGITS, _LATEX_DIGITS = 12, 6
+
+
 @dataclass(frozen=True)
 class Decomposition:
     """The decomposition ``y_T(x) = y_0(x) + regularizer term + sum_i contributions[i]`` of one output at one query.
@@ -118,3 +123,79 @@ class Decomposition:
     closed_form: Mapping[str, str | tuple[str | None, ...]] = field(
         default_factory=dict[str, "str | tuple[str | None, ...]"]
     )
+
+    def __str__(self) -> str:
+        rows = [
+            f"prediction at x = {point_text(self.query)}, output {self.output}  [{self.route}, {self.digits} digits]"
+        ]
+        rows += [f"  {label:<18} {value}" for label, value in self._rows()]
+        return "\n".join(rows)
+
+    def _rows(self) -> list[tuple[str, str]]:
+        """The sum, term by term, as label and number; the small contributions of many examples together."""
+        sizes = [abs(Fraction(value)) for value in self.contributions]
+        shown = sorted(range(len(sizes)), key=lambda i: (-sizes[i], i))
+        kept = sorted(shown if len(sizes) <= _SHOWN_ROWS else shown[: _SHOWN_ROWS - 1])
+        rest = [Fraction(self.contributions[i]) for i in range(len(sizes)) if i not in set(kept)]
+        rows = [("initial output b", self.initial_output)]
+        rows += [("regularizer", self.regularizer_term)] if Fraction(self.regularizer_term) else []
+        rows += [(f"example {i + 1}", self.contributions[i]) for i in kept]
+        rows += [(f"{len(rest)} other examples", decimal_text(sum(rest, Fraction(0)), self.digits))] if rest else []
+        return [*rows, ("final output", self.final_output), ("residual", self.residual)]
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks: numbers are rounded, and all their digits stand in the tooltip."""
+        factors = {
+            f"example {i + 1}": (k, w) for i, (k, w) in enumerate(zip(self.path_kernel, self.weights, strict=True))
+        }
+        head = "<tr><th></th><th>contribution</th><th>path kernel</th><th>weight a<sub>i</sub></th></tr>"
+        body = "".join(
+            f"<tr><th>{escape(label)}</th>{_cell(value)}" + "".join(map(_cell, factors.get(label, ("", "")))) + "</tr>"
+            for label, value in self._rows()
+        )
+        title = f"x = {point_text(self.query)}, output {self.output}, {self.route}, {self.digits} digits"
+        return f"<table><caption>{escape(title)}</caption><thead>{head}</thead><tbody>{body}</tbody></table>"
+
+    def _repr_latex_(self) -> str:
+        """The sum as a formula with numbers: final output, initial output, and the terms, rounded."""
+        *terms, (_, final), (_, residual) = self._rows()
+        total = "".join(_signed(_rounded(value, _LATEX_DIGITS)) for _, value in terms).removeprefix("+")
+        left = _rounded(final, _LATEX_DIGITS)
+        return (
+            rf"$\displaystyle y_T = {left} \approx {total} \quad (\text{{residual }} {_power(_rounded(residual, 2))})$"
+        )
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - Jupyter's
+        return {"text/plain": str(self), "text/html": self._repr_html_(), "text/latex": self._repr_latex_()}
+
+
+def point_text(query: Sequence[Fraction]) -> str:
+    """A query for a reader.
+
+    Example:
+        >>> point_text([Fraction(3, 2)]), point_text([Fraction(1), Fraction(0)])
+        ('(3/2)', '(1, 0)')
+    """
+    return f"({', '.join(map(str, query))})"
+
+
+def _rounded(text: str, digits: int) -> str:
+    return decimal_text(Fraction(text), digits, trim_exact=True)
+
+
+def _power(text: str) -> str:
+    mantissa, _, exponent = text.partition("e")
+    return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
+
+
+def _signed(text: str) -> str:
+    return _power(text) if text.startswith("-") else f"+{_power(text)}"
+
+
+def _cell(value: str | tuple[str, ...] | None) -> str:
+    """A cell of a table: a number, a row of them, or none."""
+    if value is None:
+        return "<td>none</td>"
+    if isinstance(value, tuple):
+        return f"<td>({escape(', '.join(_rounded(each, 5) for each in value))})</td>"
+    return f'<td title="{escape(value)}">{escape(_rounded(value, _HTML_DIGITS))}</td>' if value else "<td></td>"

@@ -96,8 +96,8 @@ def test_decompose_gives_the_asked_digits() -> None:
     ("call", "error", "says"),
     [
         (lambda: pk.decompose(LINE, route="precis"), pk.InputError, "route 'precis'"),
-        (lambda: pk.decompose(LINE, route="certified"), pk.UntreatableError, "route certified"),
-        (lambda: pk.decompose(LINE, route="network"), pk.UntreatableError, "route network"),
+        (lambda: pk.decompose(BLOW_UP, route="certified"), pk.FlowError, "stops at t = 1"),
+        (lambda: pk.decompose(BLOW_UP, route="network"), pk.FlowError, "the step got too small"),
         (lambda: pk.decompose(NO_CLOSED_FORM, route="exact"), pk.UntreatableError, "no closed form"),
         (lambda: pk.decompose(BLOW_UP), pk.FlowError, "H2 fails"),
         (lambda: pk.decompose(LINE, digits=4), pk.InputError, "--digits 4"),

@@ -12,10 +12,11 @@ import pytest
 
 import pkverify.exact.route
 from pkverify.arithmetic.ball import BallDomainError
+from pkverify.cases import case_networks
 from pkverify.checks import cross_check, run
 from pkverify.checks.agreement import disagreement
 from pkverify.checks.context import Context
-from pkverify.checks.run import check, check_problem, prove_theorem
+from pkverify.checks.run import ROUTES, check, check_problem, prove_theorem
 from pkverify.checks.table import PROBLEM_CHECKS
 from pkverify.decomposition import Decomposition
 from pkverify.errors import FlowError, InputError
@@ -40,6 +41,8 @@ LINE = problem("w*x", SQUARED, "x = [1, 2], y = [1, 3]", "0", "1")
 # w' = w^2, so that w = 1 / (1 - t) (T1f).
 BLOW_UP = problem("w**3/3", NLL, "x = [1]", "1", "2")
 STIFF = problem("w*x", SQUARED, "x = [100], y = [0]", "1", "10")
+# The argument of relu falls through 0 on the way to -1.
+KINKED = problem("relu(w*x) - w/4", SQUARED, "x = [1], y = [-1]", "1/2", "2")
 NO_CLOSED_FORM = problem("tanh(w*x)", SQUARED, "x = [1, 2], y = [1, 0]", "0", "1")
 
 
@@ -207,7 +210,7 @@ def test_routes_that_disagree_are_noticed(field: str, monkeypatch: pytest.Monkey
 def test_how_far_routes_may_be_apart(field: str, by: str, noticed: bool) -> None:
     left, *_ = decompose_precise(LINE, 30)
 
-    found = disagreement([left, replace(moved(field, by)(left), route="other")], 30)
+    found = disagreement([left, replace(moved(field, by)(left), route="other")])
 
     assert (found is not None) is noticed
 
@@ -228,30 +231,35 @@ def test_a_flow_that_one_route_has_and_another_has_not_is_a_disagreement(monkeyp
 )
 def test_descent_is_not_judged_by_an_output_that_hardly_moves(start: str, verdict: Verdict) -> None:
     hardly = problem("w*x", SQUARED, "x = [1], y = [3]", start, "1")
-    assert check_problem("line", hardly, digits=20, claims=frozenset({"T1b"})).verdicts["T1b"] is verdict
+    assert (
+        check_problem("line", hardly, digits=20, routes=("precise",), claims=frozenset({"T1b"})).verdicts["T1b"]
+        is verdict
+    )
 
 
 def test_absent_weights_and_other_places_are_not_compared() -> None:
     left, right = decompose_precise(LINE, 30)
 
-    assert disagreement([left, replace(left, weights=(None, left.weights[1]))], 30) is None
-    assert disagreement([left, right], 30) is None
-    assert disagreement([], 30) is None
-    assert disagreement([left, right, replace(right, route="other", final_output="7")], 30) is not None
+    assert disagreement([left, replace(left, weights=(None, left.weights[1]))]) is None
+    assert disagreement([left, right]) is None
+    assert disagreement([]) is None
+    assert disagreement([left, right, replace(right, route="other", final_output="7")]) is not None
 
 
 # Routes that are asked for, and claims.
 
 
-def test_both_routes_speak() -> None:
+def test_all_routes_speak() -> None:
     found = check_problem("line", LINE, digits=20, claims=frozenset({"T1"}))
 
     assert [(item.route, item.verdict) for item in found.evidence] == [
         ("exact", Verdict.PROVED),
         ("precise", Verdict.SUPPORTED),
+        ("certified", Verdict.CERTIFIED),
+        ("network", Verdict.SUPPORTED),
     ]
     assert found.verdicts == {"T1": Verdict.PROVED}
-    assert [item.route for item in found.decompositions] == ["exact", "exact", "precise", "precise"]
+    assert [item.route for item in found.decompositions] == [route for route in ROUTES for _ in range(2)]
     assert {step.claim for step in found.derivation} >= {"T1"}
 
 
@@ -264,19 +272,31 @@ def test_a_default_route_that_cannot_is_skipped() -> None:
     assert found.exit_code == 0
 
 
-@pytest.mark.parametrize("routes", [["exact"], ["exact", "precise"], ["certified"], ["precise", "network"]])
-def test_a_route_asked_for_by_name_that_cannot_is_refused(routes: list[str]) -> None:
-    found = check([("tanh", NO_CLOSED_FORM)], digits=15, routes=routes, claims=["T1"])
+@pytest.mark.parametrize(
+    ("routes", "refused"),
+    [
+        (["exact"], ["exact"]),
+        (["exact", "precise"], ["exact"]),
+        (["certified"], ["certified"]),
+        (["precise", "certified", "exact"], ["exact", "certified"]),
+    ],
+)
+def test_a_route_asked_for_by_name_that_cannot_is_refused(routes: list[str], refused: list[str]) -> None:
+    found = check([("relu", KINKED)], digits=15, routes=routes, claims=["T1"])
 
-    assert len(found.problems[0].refused) == 1
+    assert list(found.problems[0].refused) == refused
     assert found.verdict is Verdict.INCONCLUSIVE
     assert found.exit_code == 3
 
 
-def test_refused_routes_have_an_order() -> None:
-    found = check([("line", LINE)], digits=15, routes=["network", "certified"], claims=["T1"])
+def test_a_problem_of_real_size_is_for_the_network_route() -> None:
+    [(name, large)] = case_networks("linear")
+    found = check_problem(name, large, routes=("exact", "precise", "certified"), named=frozenset({"precise"}))
 
-    assert list(found.problems[0].refused) == ["certified", "network"]
+    assert set(found.skipped) == {"exact", "certified"}
+    assert list(found.refused) == ["precise"]
+    assert found.refused["precise"].startswith("a problem of real size (")
+    assert Run((found,)).exit_code == 3
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,68 @@
+"""Commands on the paper itself: paper, claims, proofs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pkverify.cli import targets as problem_targets
+from pkverify.cli.app import Output, RunFormat, app
+from pkverify.cli.output import check_folder, command_line, emit, progress, rendered
+
+
+@app.command
+def paper(
+    *claims: Annotated[str, Parameter(help="claim ids, such as T1a or P9; all when left out")],
+    format: RunFormat = None,  # noqa: A002
+    output: Output = None,
+    report: Annotated[
+        Path | None, Parameter(help="also write an annotated companion to the paper: .html, .md, .tex or .pdf")
+    ] = None,
+    search: Annotated[
+        str | None, Parameter(help="look for a counterexample to the claims in this problem", allow_leading_hyphen=True)
+    ] = None,
+    digits: Annotated[int, Parameter(help="digits of a counterexample that is searched for")] = 30,
+) -> int:
+    """Audit the paper: every claim as printed, its verdict and its counterexample.
+
+    Exit code 0 when every claim comes out as the registry says (a false one is expected to be refuted), 1 when one
+    comes out otherwise, 3 for holes and undecided claims. With --search: 1 when a counterexample is found, else 0.
+    """
+    check_folder(output)
+    check_folder(report)
+    if search is not None:
+        from pkverify.checks.search import search_run
+        from pkverify.report.search import search_text
+
+        found = search_run(problem_targets.resolve(search), claims, digits=digits, progress=progress)
+        emit(rendered(found.run(), format, output, lambda _: search_text(found)), output)
+        return found.exit_code
+    from pkverify.checks.paper.table import audit_paper
+    from pkverify.report.paper import paper_text
+
+    audited = audit_paper(claims or None, progress=progress)
+    if report is not None:
+        from pkverify.report.files import write_report
+
+        progress(f"writing {report}")
+        write_report(audited.run(), audited.run(), report, command=command_line())
+    emit(rendered(audited.run(), format, output, lambda colour: paper_text(audited, colour=colour)), output)
+    return audited.exit_code
+
+
+@app.command
+def claims(identifier: Annotated[str | None, Parameter(help="a claim id, such as T1 or P9")] = None, /) -> int:
+    """List the claims, or explain one: its statement, its hypotheses, where it stands in the paper."""
+    from pkverify.claims import CLAIMS, claim
+
+    if identifier is None:
+        text = "".join(f"{item.id:5} {item.title}\n" for item in CLAIMS.values())
+    else:
+        item = claim(identifier)
+        from pkverify.report.paper import claim_text
+
+        text = claim_text(item)
+    emit(text.encode(), None)
+    return 0

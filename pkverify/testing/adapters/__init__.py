@@ -1,0 +1,1 @@
+"""Adapters to attribution code: one module for each peer, which is imported only when it is asked for."""

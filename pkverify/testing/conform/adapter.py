@@ -1,0 +1,123 @@
+"""An adapter: what computes scores, and what it says that they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+import torch
+from torch import Tensor
+
+from pkverify.errors import InputError
+from pkverify.testing.conform.reference import QUANTITIES
+from pkverify.testing.conform.task import LOSSES, Task
+
+
+class NotApplicable(Exception):  # noqa: N818 - not an error: the peer does not claim to do this
+    """Raised by an adapter for a task that its peer does not claim to handle; the text says why."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Attribution code under test.
+
+    Attributes:
+        name: What it is called in reports.
+        scores: From a task to scores, ``[q, m]``: a tensor, an array or nested lists.
+        quantity: What the scores are, a name in ``QUANTITIES``; None to let the suite find out.
+        version: Of the code under test.
+        params: Globs for the parameters that take part; ``{last}`` stands for the last layer's name.
+        losses: Which losses it handles.
+        any_examples: Whether it scores any examples at given checkpoints. False where it follows the run itself, whose
+            steps need all of them.
+        note: What a reader of the report should know.
+    """
+
+    name: str
+    scores: Callable[[Task], Any]
+    quantity: str | None = None
+    version: str = ""
+    params: tuple[str, ...] = ("*",)
+    losses: tuple[str, ...] = LOSSES
+    any_examples: bool = True
+    note: str = field(default="")
+
+    def __post_init__(self) -> None:
+        if self.quantity is not None and self.quantity not in QUANTITIES:
+            raise InputError(
+                f"quantity: there is no {self.quantity!r}", "", f"choose from {', '.join(QUANTITIES)}"
+            )  # fmt: skip
+        unknown = sorted({*self.losses} - {*LOSSES})
+        if unknown or not self.losses:
+            raise InputError(f"losses: {unknown or 'none'}", "", f"choose from {', '.join(LOSSES)}")
+
+    def params_of(self, task: Task) -> tuple[str, ...]:
+        """The globs, with the last layer's name filled in."""
+        return tuple(glob.replace("{last}", task.last_layer) for glob in self.params)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What an adapter returned for one task.
+
+    Attributes:
+        values: In float64, ``[q, m]``.
+        dtype: As it was returned; None for nested lists of Python's floats.
+        moved: Which of its inputs the adapter changed in place.
+    """
+
+    values: Tensor
+    dtype: torch.dtype | None
+    moved: tuple[str, ...]
+
+
+class WrongScores(Exception):  # noqa: N818 - a finding
+    """The adapter failed on a task, or returned no ``[q, m]`` numbers."""
+
+
+def scores_of(adapter: Adapter, task: Task) -> Scores:
+    """Run an adapter on its own copy of a task; it may print, warn and overwrite as it likes.
+
+    Raises:
+        NotApplicable: As the adapter says.
+        WrongScores: If it fails, or returns something of another shape.
+    """
+    if task.kind not in adapter.losses:
+        raise NotApplicable(f"it does not handle the {task.kind} loss")
+    own = task.fresh()
+    default = torch.get_default_dtype()
+    try:
+        with catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            simplefilter("ignore")
+            found = adapter.scores(own)
+        tensor = found.detach().cpu() if isinstance(found, Tensor) else torch.as_tensor(found)
+    except NotApplicable:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise WrongScores(f"{type(error).__name__}: {text[:200]}") from error
+    finally:
+        torch.set_default_dtype(default)
+    wanted = (len(task.x_query), len(task.x))
+    if tuple(tensor.shape) != wanted:
+        raise WrongScores(f"the shape is {tuple(tensor.shape)}, and [q, m] is {wanted}")
+    dtype = tensor.dtype if hasattr(found, "dtype") else None
+    return Scores(tensor.to(torch.float64), dtype, _moved(own, task))
+
+
+def _moved(own: Task, task: Task) -> tuple[str, ...]:
+    names: list[str] = []
+    for name in ("x", "y", "x_query", "y_query"):
+        if not torch.equal(getattr(own, name), getattr(task, name)):
+            names.append(name)
+    pairs: Sequence[Any] = list(zip(own.checkpoints, task.checkpoints, strict=True))
+    names += [
+        f"checkpoints[{s}]"
+        for s, (one, two) in enumerate(pairs)
+        if any(not torch.equal(one[name], two[name]) for name in two)
+    ]
+    return tuple(names)
