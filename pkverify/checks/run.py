@@ -13,6 +13,7 @@ from pkverify.certified.route import read_enclosure
 from pkverify.checks.agreement import disagreement
 from pkverify.checks.certified import CERTIFIED_CHECKS, certified_evidence
 from pkverify.checks.context import Context
+from pkverify.checks.formal import formal_evidence
 from pkverify.checks.network.size import NETWORK_CLAIMS, of_real_size
 from pkverify.checks.series import series as series_of
 from pkverify.checks.table import PROBLEM_CHECKS
@@ -180,7 +181,8 @@ class _Judged:
             self.cannot("certified", f"{error.what}: {error.why}")
             return
         self.decompositions += read_enclosure(enclosure)
-        self.evidence += certified_evidence(enclosure, self.claims)
+        found = certified_evidence(enclosure, self.claims)
+        self.evidence += [*found, *formal_evidence(self.problem, found)]
 
     def _in_doubles(self) -> None:
         from pkverify.checks.network.table import network_evidence

@@ -20,6 +20,7 @@ _COLOURS = {
     Verdict.INCONCLUSIVE: "yellow",
     Verdict.REFUTED: "bold red",
 }
+_MOST_TELLING = ("certified", "precise", "exact", "network")  # of these the first that a run has is shown
 _SHOWN_DIGITS = 18
 _SHOWN_ROWS = 12
 _SHOWN_TABLES = 2
@@ -102,7 +103,8 @@ def _remark(item: Evidence) -> str:
 
 def _decompositions(console: Console, items: tuple[Decomposition, ...]) -> None:
     """The contributions at the first queries, their sum and the residual below them."""
-    best = [item for item in items if item.route == (items[-1].route if items else "")]
+    route = min((item.route for item in items), key=_MOST_TELLING.index, default="")
+    best = [item for item in items if item.route == route]
     for item in best[:_SHOWN_TABLES]:
         _decomposition(console, item)
     if len(best) > _SHOWN_TABLES:
