@@ -17,13 +17,19 @@ _DISCHARGED: Mapping[str, frozenset[str]] = {
     "T1c": frozenset({"H3", "H4", "bounds"}),
 }
 
+# What holds of the path kernel along any path on which the tangent kernels can be integrated, as H0 and H2 ensure.
+_OF_ANY_PATH: Mapping[str, str] = {"D6b": "D6b", "D7": "D8_symmetric"}
 
-def formal_evidence(problem: Problem, found: Iterable[Evidence]) -> list[Evidence]:
+
+def formal_evidence(
+    problem: Problem, found: Iterable[Evidence], claims: frozenset[str] | None = None
+) -> list[Evidence]:
     """What the formal development proves of a problem, given what balls have proved of its hypotheses.
 
     Args:
         problem: The problem.
         found: The evidence of the certified route.
+        claims: Claim ids to look at; all when left out.
 
     Returns:
         ``proved``, method ``formal``, for each claim whose theorem has no hypothesis left open; nothing for a model
@@ -40,19 +46,19 @@ def formal_evidence(problem: Problem, found: Iterable[Evidence]) -> list[Evidenc
         "T1c": "T1c_average",
     }
     proved: list[Evidence] = []
-    for claim, name in theorems.items():
-        item, theorem = certified.get(claim), formal_theorem(name)
-        if item is None or "T1" not in certified:
+    for claim, name in {**theorems, **_OF_ANY_PATH}.items():
+        item, theorem = certified.get("T1" if claim in _OF_ANY_PATH else claim), formal_theorem(name)
+        if item is None or not (claims is None or claim in claims):
             continue
-        known = {"H0", "H2", "H5"} | _DISCHARGED[claim]
-        if not theorem.hypotheses or open_hypotheses(theorem, known):
+        known = {"H0", "H2", "H5"} | _DISCHARGED.get(claim, frozenset()) - ({"T1"} - certified.keys())
+        if open_hypotheses(theorem, known):
             continue
         fixed = HypothesisEvidence("H5", Verdict.PROVED, f"the horizon is {problem.horizon}")
         stated = {hypothesis.id for hypothesis in item.hypotheses}
         proved.append(
             Evidence(
                 claim, Verdict.PROVED, "formal", (*item.hypotheses, *((fixed,) if "H5" not in stated else ())),
-                residual=item.residual, bound=item.bound, route="certified",
+                residual="0" if claim in _OF_ANY_PATH else item.residual, bound=item.bound, route="certified",
                 message=f"{name} ({theorem.file}): {theorem.meaning}; balls discharge its hypotheses; {state}",
             )
         )  # fmt: skip

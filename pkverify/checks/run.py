@@ -182,7 +182,7 @@ class _Judged:
             return
         self.decompositions += read_enclosure(enclosure)
         found = certified_evidence(enclosure, self.claims)
-        self.evidence += [*found, *formal_evidence(self.problem, found)]
+        self.evidence += [*found, *formal_evidence(self.problem, found, self.claims)]
 
     def _in_doubles(self) -> None:
         from pkverify.checks.network.table import network_evidence

@@ -142,7 +142,9 @@ def _decomposition(console: Console, item: Decomposition) -> None:
         table.add_row("sum", _short(str(+total)), "", "")
     table.add_row("final output", _short(item.final_output), "", "")
     residual = item.residual
-    table.add_row("residual", f"{residual} ± {residual.rad}" if isinstance(residual, BallNumber) else residual, "", "")
+    with localcontext(prec=3):
+        shown = f"{+Decimal(residual)} ± {residual.rad}" if isinstance(residual, BallNumber) else residual
+    table.add_row("residual", shown, "", "")
     console.print(table)
     for i, reason in item.weights_absent.items():
         console.print(f"no weight for example {i + 1}: {reason}", style="dim", soft_wrap=True, markup=False)
