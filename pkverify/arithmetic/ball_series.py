@@ -40,16 +40,6 @@ def series_precision(bits: int, length: int) -> Generator[None]:
 # Making and reading.
 
 
-def dyadic(mantissa: int, exponent: int) -> Ball:
-    """The number ``mantissa * 2**exponent``, exactly, whatever the working precision.
-
-    Example:
-        >>> str(dyadic(3, -2))
-        '0.750000000000000'
-    """
-    return arb((int(mantissa), exponent))
-
-
 def series(coefficients: Sequence[Ball], length: int) -> Ball:
     """The series with these coefficients, and zeros up to the length."""
     return arb_series(list(coefficients[:length]), prec=length)
@@ -176,7 +166,7 @@ def call(function: str, value: Ball, exponent: Fraction | None = None) -> Ball:
 
     Example:
         >>> with series_precision(64, 3):
-        ...     [float(c.mid()) for c in coefficients(call("sigmoid", series([dyadic(0, 0), dyadic(1, 0)], 3)))]
+        ...     [float(c.mid()) for c in coefficients(call("sigmoid", series([real(0), real(1)], 3)))]
         [0.5, 0.25]
     """
     if function in {"relu", "abs", "step", "sign"}:
@@ -267,7 +257,7 @@ def integrals_of_products(left: Sequence[Sequence[Ball]], right: Sequence[Sequen
 
     Example:
         >>> with series_precision(64, 2):
-        ...     t = series([dyadic(0, 0), dyadic(1, 0)], 2)
+        ...     t = series([real(0), real(1)], 2)
         ...     [[value]] = integrals_of_products([[t]], [[t]])
         >>> str(value.str(10, radius=False))
         '0.3333333333'
@@ -303,7 +293,7 @@ def solve_linear(matrix: Sequence[Sequence[Ball]], right: Sequence[Ball]) -> lis
         BallDomainError: If the matrix is not proved to be invertible.
 
     Example:
-        >>> [str(v) for v in solve_linear([[dyadic(2, 0)]], [dyadic(1, 0)])]
+        >>> [str(v) for v in solve_linear([[real(2)]], [real(1)])]
         ['0.500000000000000']
     """
     try:
@@ -329,7 +319,7 @@ def largest_eigenvalue_bound(matrix: Sequence[Sequence[Ball]]) -> Ball:
         BallDomainError: If an entry is not finite.
 
     Example:
-        >>> one, two = dyadic(1, 0), dyadic(2, 0)
+        >>> one, two = real(1), real(2)
         >>> 3 <= float(largest_eigenvalue_bound([[two, one], [one, two]])) < 3.0001
         True
     """

@@ -25,7 +25,7 @@ from pkverify.rational import format_rational
 
 SCHEMA = "pkverify.certificate/1"
 _NORM_SLACK = Fraction(1, 2**7)  # of a logarithmic norm, over the whole horizon
-_BOUND_SLACK, _RESULT_SLACK = Fraction(5, 4), Fraction(3, 2)
+_BOUND_SLACK, _RESULT_SLACK = Fraction(2), Fraction(4)
 _ROUNDING_BITS = 16  # below the working precision: what another order of evaluation may lose
 _FINER = 4  # so many pieces for one: on shorter pieces any way to enclose the Hessian is good enough
 _BOUND_BITS = 30  # a bound needs no more digits than that

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from pkverify.arithmetic.ball import Ball, BallDomainError, real, working_precision
-from pkverify.arithmetic.ball_series import around, dyadic
+from pkverify.arithmetic.ball import Ball, BallDomainError, dyadic, real, working_precision
+from pkverify.arithmetic.ball_series import around
 from pkverify.certified.enclosed import Enclosed, enclosed
 from pkverify.certified.follow import Follower, TooCoarseError, log2_of, working_bits
 from pkverify.certified.integrals import PathIntegrals

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor, inf, log2
 
-from pkverify.arithmetic.ball import Ball, BallDomainError, midpoint, real
+from pkverify.arithmetic.ball import Ball, BallDomainError, dyadic, midpoint, real
 from pkverify.arithmetic.ball_series import (
-    dyadic,
     is_finite,
     magnitude_bits,
     norm_bound,

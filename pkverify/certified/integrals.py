@@ -20,7 +20,7 @@ class PathIntegrals:
 
     def __init__(self, system: BallSystem) -> None:
         self._lefts: list[Column] = [
-            (row, c) for row in dict.fromkeys(system.query_rows) for c in range(system.outputs)
+            (row, c) for row in dict.fromkeys([*system.query_rows, *system.box_rows]) for c in range(system.outputs)
         ]
         self._rights: list[Column] = [(i, o) for i in range(system.examples) for o in [*range(system.outputs), None]]
         if system.penalty_row is not None:

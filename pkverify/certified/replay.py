@@ -22,7 +22,7 @@ class Replay:
     Args:
         graph: The graph.
         wanted: Nodes, in the order in which ``evaluate`` returns them.
-        leaves: Values of the constant leaves: (kind, index) -> exact rational.
+        leaves: Values of the constant leaves: (kind, index) -> exact rational, or a real ball.
         is_complex: Whether constants are complex balls; otherwise they are real, and go with series, too.
 
     Example:
@@ -38,7 +38,7 @@ class Replay:
         self,
         graph: Graph,
         wanted: Sequence[int],
-        leaves: Mapping[tuple[str, int], Fraction],
+        leaves: Mapping[tuple[str, int], Fraction | Ball],
         *,
         is_complex: bool = False,
     ) -> None:
@@ -96,7 +96,9 @@ class Replay:
                 if node.varies:
                     self._params[number] = index
                 else:
-                    known[number] = self._algebra.number(self._leaves[kind, index])
+                    value = self._leaves[kind, index]
+                    zero = self._algebra.number(Fraction(0))  # makes a ball complex, where the others are
+                    known[number] = self._algebra.number(value) if isinstance(value, Fraction) else zero + value
             case "combination":
                 self._compile_sum(number, node)
             case "product":

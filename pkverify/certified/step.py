@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pkverify.arithmetic.ball import Ball, real
-from pkverify.arithmetic.ball_series import dyadic, horner
+from pkverify.arithmetic.ball import Ball, dyadic, real
+from pkverify.arithmetic.ball_series import horner
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pkverify.certified.replay import Replay
 from pkverify.graph import Graph, ProblemGraph, compile_problem
 from pkverify.problem import Problem, Vector
 
-Leaves = dict[tuple[str, int], Fraction]
+Leaves = dict[tuple[str, int], Fraction | Ball]
 _CONVEX_LOSSES = {"squared", "softmax-cross-entropy", "logistic", "nll-probability", "nll-log-probability"}
 
 
@@ -35,15 +35,19 @@ class RowValues:
 class BallSystem:
     """A problem over balls at one working precision; made and used inside ``working_precision``.
 
-    Rows are numbered: m examples, then the penalty where there is one, then the queries that are no training inputs.
+    Rows are numbered: m examples, then the penalty where there is one, then the queries that are no training inputs,
+    then the boxes of queries.
 
     Args:
         problem: The problem.
         compiled: Its graph, of which it becomes the owner: the nodes of the Hessian are added.
         queries: Query inputs.
+        boxes: Boxes of queries, one real ball an input: what is evaluated there holds for every query in the box.
     """
 
-    def __init__(self, problem: Problem, compiled: ProblemGraph, queries: Sequence[Vector]) -> None:
+    def __init__(
+        self, problem: Problem, compiled: ProblemGraph, queries: Sequence[Vector], boxes: Sequence[Sequence[Ball]] = ()
+    ) -> None:
         self.problem = problem
         self.compiled = compiled
         self.queries = tuple(queries)
@@ -63,6 +67,8 @@ class BallSystem:
                 place[query] = len(self.leaves)
                 self.leaves.append(_leaves(query, ()))
             self.query_rows.append(place[query])
+        self.box_rows = [*range(len(self.leaves), len(self.leaves) + len(boxes))]
+        self.leaves += [{("input", k): ball for k, ball in enumerate(box)} for box in boxes]
         self._real = [self._replay(row, is_complex=False) for row in range(len(self.leaves))]
         self._complex = [self._replay(row, is_complex=True) for row in range(len(self.leaves))]
         self._gradients: list[Replay] | None = None
@@ -167,8 +173,8 @@ def has_convex_data(problem: Problem, compiled: ProblemGraph) -> bool:
     return affine and problem.loss.kind in _CONVEX_LOSSES
 
 
-def make_system(problem: Problem, queries: Sequence[Vector]) -> BallSystem:
-    """Compile a problem over balls at the working precision.
+def make_system(problem: Problem, queries: Sequence[Vector], boxes: Sequence[Sequence[Ball]] = ()) -> BallSystem:
+    """Compile a problem over balls at the working precision; ``BallSystem`` has the arguments.
 
     Example:
         >>> from pkverify.problem_file import parse_problem
@@ -181,7 +187,7 @@ def make_system(problem: Problem, queries: Sequence[Vector]) -> BallSystem:
         >>> [float(value) for value in system.total_gradient(system.evaluate([real(0)]))]
         [-6.0]
     """
-    return BallSystem(problem, compile_problem(problem), queries)
+    return BallSystem(problem, compile_problem(problem), queries, boxes)
 
 
 def _leaves(inputs: Vector, targets: Vector) -> Leaves:

@@ -333,10 +333,8 @@ class Checker:
     def outputs(self) -> list[Value]:
         """The outputs of the queries there, in mean-value form."""
         places = [Jet(end) for end in self.end], [Jet(box, {k: arb(1)}) for k, box in enumerate(self.final())]
-        at, near = ([_jet(y) for x in self.system.queries for y in self.system.outputs(w, x)] for w in places)
-        return [
-            y.value + arb(0, (_norm(v.slopes.values()) * self.error).upper()) for y, v in zip(at, near, strict=True)
-        ]
+        values = [[_jet(y) for x in self.system.queries for y in self.system.outputs(w, x)] for w in places]
+        return [y.value + arb(0, (_norm(v.slopes.values()) * self.error).upper()) for y, v in zip(*values, strict=True)]
 
     def _flows(self, rows: list[list[Value]]) -> list[list[Value]]:
         chosen = [*rows[self.split : self.split + len(self.system.x)], rows[-1]]

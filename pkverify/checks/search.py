@@ -1,8 +1,9 @@
 """The search for counterexamples to T1a, T1c and R1b on a problem of one's own.
 
 The path does not depend on the query. So the flow is followed once, and a whole grid of queries is looked at in
-doubles; what looks like a counterexample is then refined and confirmed on the precise route. What comes out are
-numbers with error estimates: a witness to look at, and not a refutation.
+doubles; what looks like a counterexample is then refined and confirmed on the precise route, and at last put to the
+certified route. Where balls prove it, it is a refutation of the claim as printed; else it stays a witness to look at,
+with error estimates.
 
 Limits: one output; queries on a line, the input itself or the lines through pairs of known inputs; zeros of the path
 kernel at which it changes sign, and not more than one between two points of the grid. That nothing was found proves
@@ -12,12 +13,13 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import permutations
 
 import numpy as np
 
+from pkverify.checks.certify import proved_order, proved_outside, proved_zero
 from pkverify.checks.scan import CLEAR, Scan, absolute_range, lines, range_of, typical_size, weights_of
 from pkverify.errors import FlowError, InputError, PkverifyError, UntreatableError
 from pkverify.evidence import Evidence, HypothesisEvidence, ProblemRun, Run, Verdict
@@ -42,6 +44,7 @@ class Counterexample:
         values: What is seen there, by name.
         lacks: The hypothesis that fails, or an empty string.
         message: What this means, in a sentence.
+        is_certified: Whether balls prove it; what they prove is the last of the values.
     """
 
     claim: str
@@ -50,6 +53,7 @@ class Counterexample:
     values: tuple[tuple[str, str], ...]
     lacks: str
     message: str
+    is_certified: bool = False
 
     def __str__(self) -> str:
         return ", ".join(f"{name} = {value}" for name, value in self.values)
@@ -69,7 +73,7 @@ class Searched:
         return 3 if any(isinstance(witness, PkverifyError) for *_, witness in self.found) else 0
 
     def run(self) -> Run:
-        """The search as a run: an estimate refutes nothing, so a claim is at most not applicable."""
+        """The search as a run: what balls prove refutes a claim as printed, an estimate refutes nothing."""
         problems: dict[str, tuple[Problem, list[Evidence]]] = {}
         for name, problem, claim, witness in self.found:
             problems.setdefault(name, (problem, []))[1].append(_evidence(claim, witness))
@@ -89,7 +93,7 @@ def search(problem: Problem, claim_id: str, digits: int = 30) -> Counterexample 
         digits: Digits of the witness.
 
     Returns:
-        The sharpest counterexample found, confirmed on the precise route, or None.
+        The sharpest counterexample found, confirmed on the precise route, and certified where balls can, or None.
 
     Raises:
         InputError: For a claim that is not searched for, or digits out of range.
@@ -109,6 +113,11 @@ def search(problem: Problem, claim_id: str, digits: int = 30) -> Counterexample 
     finders = {"T1a": _vanishing_kernels, "T1c": _weights_outside, "R1b": _weights_out_of_order}
     with np.errstate(all="ignore"):  # a query may lie outside the model's domain: it becomes NaN, and is passed over
         return next(finders[claim_id](Scan(problem), digits), None)
+
+
+def _certified(found: Counterexample, proved: str | None) -> Counterexample:
+    """The same counterexample; certified, where something is proved."""
+    return found if proved is None else replace(found, values=(*found.values, ("proved", proved)), is_certified=True)
 
 
 def search_run(
@@ -193,7 +202,8 @@ def _confirmed_zero(
 ) -> Counterexample | None:
     """The witness, if K has opposite signs on its two sides and the example contributes, beyond the error estimates."""
     width = Fraction(1, 10 ** (digits - 2))
-    solution = _solved(scan.problem, digits + 4, [at(place - width), at(place + width), at(place)])
+    problem = scan.problem
+    solution = _solved(problem, digits + 4, [at(place - width), at(place + width), at(place)])
     if solution is None:
         return None
     below, above, kernel = (solution.path_kernels[q][i][0][0] for q in range(3))
@@ -214,13 +224,14 @@ def _confirmed_zero(
         ("y_T - b", decimal_text(moved, shown)),
         ("error estimate", decimal_text(error, 1)),
     )
-    alone = len(scan.problem.data) == 1
+    alone = len(problem.data) == 1
     message = (
         "the prediction moves where the only kernel is 0: no number serves as a_1"
         if alone
         else f"example {i + 1} contributes where its kernel is 0: its weight does not exist"
     )
-    return Counterexample("T1a", query, (i + 1,), values, "H3", message)
+    found = Counterexample("T1a", query, (i + 1,), values, "H3", message)
+    return _certified(found, proved_zero(problem, i, at(place - width), at(place + width), digits + 4))
 
 
 def _weights_outside(scan: Scan, digits: int) -> Iterator[Counterexample]:
@@ -249,7 +260,8 @@ def _weights_outside(scan: Scan, digits: int) -> Iterator[Counterexample]:
                 ("error estimate", decimal_text(solution.error_estimate, 1)),
             )
             message = f"a_{i + 1} is no average of -L'_{i + 1}: the tangent kernel changes sign along the path"
-            yield Counterexample("T1c", query, (i + 1,), values, "H4", message)
+            found = Counterexample("T1c", query, (i + 1,), values, "H4", message)
+            yield _certified(found, proved_outside(scan.problem, i, query))
 
 
 def _weights_out_of_order(scan: Scan, digits: int) -> Iterator[Counterexample]:
@@ -295,7 +307,8 @@ def _weights_out_of_order(scan: Scan, digits: int) -> Iterator[Counterexample]:
                 f"the loss is more sensitive to example {i + 1} than to {j + 1} at all times, and its weight is smaller"
                 + ("; both weights are averages" if averages else "; a tangent kernel changes sign")
             )
-            yield Counterexample("R1b", query, (i + 1, j + 1), values, "", message)
+            found = Counterexample("R1b", query, (i + 1, j + 1), values, "", message)
+            yield _certified(found, proved_order(scan.problem, (i, j), query))
 
 
 def _solved(problem: Problem, digits: int, queries: Sequence[Vector]) -> Solution | None:
@@ -318,6 +331,12 @@ def _evidence(claim: str, witness: Counterexample | PkverifyError | None) -> Evi
     if witness is None:
         message = "no counterexample on the queries looked at, which proves nothing"
         return Evidence(claim, Verdict.INCONCLUSIVE, "search", message=message, route="precise")
+    if witness.is_certified:
+        lacking = (HypothesisEvidence(witness.lacks, Verdict.CERTIFIED, "fails"),) if witness.lacks else ()
+        message = f"as printed the claim fails here: {witness.message}"
+        return Evidence(
+            claim, Verdict.REFUTED, "ball", lacking, witness=str(witness), message=message, route="certified"
+        )  # fmt: skip
     failing = (HypothesisEvidence(witness.lacks, Verdict.SUPPORTED, f"fails: {witness}"),) if witness.lacks else ()
     verdict = Verdict.NOT_APPLICABLE if witness.lacks else Verdict.INCONCLUSIVE
     message = f"{witness.message}: by estimates, which refute nothing"

@@ -67,7 +67,8 @@ def solve_precise(problem: Problem, digits: int, queries: Sequence[Vector] | Non
     compiled = compile_problem(problem)
     queries = problem.query_inputs if queries is None else queries
     coarse_digits = float(_PILOT_DIGITS)
-    coarse = _solve_once(problem, compiled, queries, coarse_digits, digits)
+    # What the pilot gets wrong by underflow shows in its distance from the main run, which is looked at in balls.
+    coarse = _solve_once(problem, compiled, queries, coarse_digits, digits, in_balls=False)
     fine_digits = max(float(digits), coarse_digits) + _GUARD_DIGITS
     missing = 0.0
     for _ in range(_MAX_RUNS):
@@ -108,14 +109,20 @@ def read_decompositions(solution: Solution) -> tuple[Decomposition, ...]:
 
 
 def _solve_once(
-    problem: Problem, compiled: ProblemGraph, queries: Sequence[Vector], local_digits: float, digits: int
+    problem: Problem,
+    compiled: ProblemGraph,
+    queries: Sequence[Vector],
+    local_digits: float,
+    digits: int,
+    *,
+    in_balls: bool = True,
 ) -> Solution:
     """One run; with more bits where the start may be a singular point, or where rounding gets into the way."""
     bits, last = working_bits(local_digits), Exception()
     for extra in (0, 100, 400, 1600):
         try:
             system = AugmentedSystem(problem, compiled, FixedPoint(bits + extra), queries)
-            path = integrate(system, problem.initial, problem.horizon, local_digits)
+            path = integrate(system, problem.initial, problem.horizon, local_digits, in_balls=in_balls)
         except (DomainError, RoundingError) as error:
             last = error
         else:

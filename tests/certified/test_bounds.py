@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import pytest
 
-from pkverify.arithmetic.ball import endpoints, real, working_precision
-from pkverify.arithmetic.ball_series import dyadic, integrals_of_products, series, series_precision
+from pkverify.arithmetic.ball import dyadic, endpoints, real, working_precision
+from pkverify.arithmetic.ball_series import integrals_of_products, series, series_precision
 from pkverify.certified import bounds
 from pkverify.certified.replay import Replay
 from pkverify.certified.system import has_convex_data, make_system

@@ -209,3 +209,26 @@ def test_a_model_that_the_checker_does_not_know_is_refused() -> None:
 
     with pytest.raises(InputError, match="a model of type Odd has no certificate"):
         certificate_text(enclosure)
+
+
+@pytest.mark.parametrize(
+    ("output", "loss", "more"),
+    [
+        pytest.param('"v*(-7/4) + v"', 'kind = "squared"', "", id="differences"),
+        pytest.param(
+            '"v + (-9/5)*v"', 'kind = "expression", value = "(y - target)**2/2 + (y - target)**4/10"',
+            """regularizer = {kind = "l2", strength = 1}""", id="a Hessian that depends on them",
+        ),
+    ],
+)  # fmt: skip
+def test_formulas_that_the_verifier_does_not_simplify_are_accepted(output: str, loss: str, more: str) -> None:
+    problem = parse_problem(f"""
+    model = {{kind = "expression", params = ["u", "v"], inputs = ["x"], output = {output}}}
+    loss = {{{loss}}}
+    data = {{x = [["-1"], ["7/5"], ["-6/5"]], y = ["-5/4", "-3/4", "9/5"]}}
+    flow = {{initial = ["3/4", "1/2"], horizon = "5/4"}}
+    query = {{x = [["1/2"], ["-1/4"], ["1"]]}}
+    {more}
+    """)
+
+    assert verify_certificate(certificate_text(enclose(problem, 8))).exit_code == 0

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from pkverify.arithmetic import ball_series
 from pkverify.arithmetic.ball import Ball, real, working_precision
 from pkverify.certified import bounds, follow, system
 from pkverify.certified.enclosure import enclose, enclose_once
@@ -125,35 +124,3 @@ def test_an_unchecked_tube_claims_a_flow_that_blows_up(monkeypatch: pytest.Monke
     # From 1/16 the true flow is w = (256 - 200 t)^(-1/2): still finite at the end of the step, but far from 1/16.
     assert step.length == 1
     assert float(step.error_end) < (256 - 200) ** -0.5
-
-
-SPREAD = [
-    [[("2", "1/10"), ("1", "1/5")], [("1", "1/5"), ("-3", "1/2")]],
-    [[("0", "1"), ("0", "1")], [("0", "1"), ("0", "1")]],
-    [[("5", "0"), ("0", "0")], [("0", "0"), ("5", "1/100")]],
-]
-
-
-def corner_eigenvalue(entries: list[list[tuple[str, str]]]) -> float:
-    """The largest eigenvalue of the matrix with every entry at its upper end (all off-diagonal ones are positive)."""
-    (a, b), (_, d) = ([float(follow.Fraction(m) + follow.Fraction(r)) for m, r in row] for row in entries)
-    return (a + d) / 2 + ((a - d) ** 2 / 4 + b * b) ** 0.5
-
-
-def bounded(entries: list[list[tuple[str, str]]]) -> float:
-    matrix = [
-        [ball_series.around(real(follow.Fraction(m)), real(follow.Fraction(r))) for m, r in row] for row in entries
-    ]
-    return float(ball_series.largest_eigenvalue_bound(matrix).upper())
-
-
-@pytest.mark.parametrize("entries", SPREAD)
-def test_eigenvalues_of_every_matrix_in_the_balls_are_bounded(entries: list[list[tuple[str, str]]]) -> None:
-    assert corner_eigenvalue(entries) - 1e-12 <= bounded(entries) <= corner_eigenvalue(entries) + 0.5
-
-
-@pytest.mark.parametrize("entries", SPREAD)
-def test_the_width_of_the_entries_counts(monkeypatch: pytest.MonkeyPatch, entries: list[list[tuple[str, str]]]) -> None:
-    monkeypatch.setattr(ball_series, "remainder_norm_bound", nothing)
-
-    assert bounded(entries) < corner_eigenvalue(entries)

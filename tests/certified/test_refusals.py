@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from pkverify.arithmetic.ball import BallDomainError, real
-from pkverify.arithmetic.ball_series import call, dyadic, largest_eigenvalue_bound, reciprocal, series, series_precision
 from pkverify.certified.enclosure import enclose
 from pkverify.errors import FlowError, InputError, PkverifyError, UntreatableError
 from pkverify.problem import Problem
@@ -92,22 +90,6 @@ def test_kinks_that_are_not_met_are_no_hindrance() -> None:
 
     assert abs(float(active.final_outputs[0][0].mid) - 0.1353352832366127) < 1e-15  # exp(-2)
     assert asleep.final_outputs[0][0].mid == asleep.final_outputs[0][0].rad == 0
-
-
-@pytest.mark.parametrize("function", ["log", "sqrt", "relu", "abs", "step", "sign"])
-def test_series_at_a_singular_point_are_refused(function: str) -> None:
-    with series_precision(64, 4), pytest.raises(BallDomainError):
-        call(function, series([dyadic(0, 0), dyadic(1, 0)], 4))
-
-
-def test_series_and_matrices_that_are_not_finite_are_refused() -> None:
-    with series_precision(64, 4):
-        with pytest.raises(BallDomainError):
-            reciprocal(series([dyadic(0, 0), dyadic(1, 0)], 4))
-        with pytest.raises(BallDomainError):
-            call("tan", series([real(3).pi() / 2, dyadic(1, 0)], 4))
-        with pytest.raises(BallDomainError):
-            largest_eigenvalue_bound([[real(1) / real(0)]])
 
 
 def test_constants_below_the_unit_are_followed_with_more_digits() -> None:

@@ -126,3 +126,21 @@ def test_ranges_of_polynomials() -> None:
         assert whole.contains(arb((1 - x) * (1 - 2 * x)))
         assert x < 0.5 or half.contains(arb((1 - x) * (1 - 2 * x)))
     assert half.rad() < whole.rad() / 2
+
+
+@pytest.mark.parametrize(("middle", "radius"), [(0, 1), (0.5, 2), (-0.5, 2), (3, 1), (-3, 1)])
+def test_squares_of_balls_are_tight(middle: float, radius: float) -> None:
+    ends = (middle - radius, middle + radius)
+    least = 0 if ends[0] < 0 < ends[1] else min(v * v for v in ends)
+    for square in (Jet(arb(middle, radius)), Jet(Jet(arb(middle, radius)))):
+        value = (square * square).value
+        value = value.value if isinstance(value, Jet) else value
+
+        assert value.contains(least)
+        assert value.contains(max(v * v for v in ends))
+        assert value.lower() > least - 1e-6
+        assert value.upper() < max(v * v for v in ends) + 1e-6
+
+
+def test_products_of_different_balls_of_the_same_numbers_are_not_squares() -> None:
+    assert (Jet(arb(0, 1)) * Jet(arb(0, 1))).value.contains(-1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 import pytest
@@ -133,15 +134,50 @@ def test_queries_outside_the_domain_are_passed_over() -> None:
     assert search(given, "T1a", 15) is None
 
 
-def test_a_witness_by_estimates_refutes_nothing() -> None:
-    searched = search_run([("ce", CE_A), ("line", LINEAR)], ["T1a", "R1b"], digits=15)
-    verdicts = {(p.name, e.claim): e.verdict for p in searched.run().problems for e in p.evidence}
+def test_what_is_found_is_certified() -> None:
+    searched = search_run([("ce", CE_A), ("line", LINEAR), ("rivals", RIVALS)], ["T1a", "T1c", "R1b"], digits=15)
+    found = {(p.name, e.claim): e for p in searched.run().problems for e in p.evidence}
 
     assert searched.exit_code == 1
-    assert verdicts[("ce", "T1a")] is Verdict.NOT_APPLICABLE
-    assert set(verdicts.values()) <= {Verdict.NOT_APPLICABLE, Verdict.INCONCLUSIVE}
+    refuted = {("ce", "T1a"), ("ce", "T1c"), ("rivals", "R1b")}
+    assert refuted <= {key for key, evidence in found.items() if evidence.verdict is Verdict.REFUTED}
+    assert all(found[key].method == "ball" and "proved" in str(found[key].witness) for key in refuted)
+    assert {found["line", claim].verdict for claim in SEARCHED} == {Verdict.INCONCLUSIVE}
     assert "line: T1a: no counterexample" in search_text(searched)
     assert "no number serves as a_1" in search_text(searched)
+
+
+def test_a_certified_zero_contains_that_of_the_closed_form() -> None:
+    witness = search(CE_A, "T1a", 15)
+
+    assert witness is not None
+    assert witness.is_certified
+    [low, high] = [Fraction(v) for v in re.findall(r"(?:x =|0 at) (-[0-9.]+)", dict(witness.values)["proved"])]
+    assert low < _number("-exp(1)/2") < high
+    assert high - low < Fraction(1, 10**12)
+
+
+@pytest.mark.parametrize(("prover", "claim"), [("zero", "T1a"), ("outside", "T1c"), ("order", "R1b")])
+def test_a_witness_by_estimates_refutes_nothing(monkeypatch: pytest.MonkeyPatch, prover: str, claim: str) -> None:
+    def nothing(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(f"pkverify.checks.search.proved_{prover}", nothing)
+    searched = search_run([("ce", CE_A if claim != "R1b" else RIVALS)], [claim], digits=15)
+    [evidence] = [e for p in searched.run().problems for e in p.evidence]
+
+    assert searched.exit_code == 1
+    assert evidence.verdict in {Verdict.NOT_APPLICABLE, Verdict.INCONCLUSIVE}
+    assert "by estimates" in evidence.message
+
+
+@pytest.mark.parametrize("kink", ["abs", "relu"])
+def test_kinks_leave_a_witness_uncertified(kink: str) -> None:
+    """The certified route refuses the path: what was found by estimates stays as it is."""
+    witness = search(problem(f"w + x*w**2 + {kink}(w - 1/3)/10", "[[0]]", "[1]", "[0]", "1"), "T1a", 12)
+
+    assert witness is not None
+    assert not witness.is_certified
 
 
 def _number(text: str) -> Fraction:

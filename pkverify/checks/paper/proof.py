@@ -86,6 +86,7 @@ def audit_p9(data: BentLine = BENT_LINE) -> Finding:
         (ce_a_zero(data),),
         "the step divides by an integral that may be 0",
         proved_in_general("P9"),
+        method="ball",
     )
 
 

@@ -60,6 +60,7 @@ def audit_t1a(data: BentLine = BENT_LINE) -> Finding:
         (ce_a_zero(data),),
         "Theorem 1 asks for nothing that keeps the path kernel from 0, and where it is 0 no number serves as a weight",
         proved_in_general("T1a"),
+        method="ball",
     )
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+from pkverify.arithmetic.ball import BallAlgebra, midpoint, real, working_precision
+from pkverify.checks.certify import proved_zero
 from pkverify.checks.paper.demonstrated import Shown, setting, shown
 from pkverify.checks.paper.finding import Witness
+from pkverify.exact.paper_demonstration import Demonstration
 from pkverify.exact.paper_descent import (
     Ridge,
     Ripple,
@@ -21,6 +26,7 @@ from pkverify.exact.paper_theorem import (
     weight_out_of_range,
     weights_of_exponential,
 )
+from pkverify.problem_file import parse_problem
 
 BENT_LINE = BentLine()
 RIPPLE = Ripple()
@@ -29,11 +35,14 @@ RIDGE = Ridge()
 EXPONENTIAL = Exponential()
 TWO_OUTPUTS = TwoOutputs()
 
+_BITS, _DIGITS, _NEAR = 128, 20, Fraction(1, 10**15)
 _BENT = "f = w + x w^2, one example (0, 1), half the squared loss, w_0 = 0, T = 1: w = 1 - e^-t"
 
 
 def ce_a_zero(data: BentLine = BENT_LINE) -> Shown:
-    """CE-A at the query where the path kernel is 0."""
+    """CE-A at the query where the path kernel is 0: by its closed form, and once more in balls."""
+    exact = vanishing_path_kernel(data)
+    proved = _zero_in_balls(data)
     return shown(
         Witness(
             "CE-A",
@@ -43,8 +52,24 @@ def ce_a_zero(data: BentLine = BENT_LINE) -> Shown:
             (),
             "ce-a",
         ),
-        vanishing_path_kernel(data),
+        Demonstration(
+            (*exact.facts, ("balls enclose a zero of K at which the output moves", proved is not None)),
+            (*exact.values, ("proved in balls", proved or "nothing")),
+        ),
     )
+
+
+def _zero_in_balls(data: BentLine) -> str | None:
+    """What the certified route proves of the path kernel close to the query; it knows no closed form."""
+    problem = parse_problem(f"""
+    model = {{kind = "expression", params = ["w"], inputs = ["x"], output = "w + ({data.curvature})*x*w**2"}}
+    loss = {{kind = "squared"}}
+    data = {{x = ["{data.example}"], y = ["{data.target}"]}}
+    flow = {{initial = ["{data.start}"], horizon = "{data.horizon}"}}
+    """)
+    with working_precision(_BITS):
+        query = data.query_over_e * midpoint(BallAlgebra().call("exp", real(1)))
+    return proved_zero(problem, 0, (query - _NEAR,), (query + _NEAR,), _DIGITS)
 
 
 def ce_a_range(data: BentLine = BENT_LINE) -> Shown:

@@ -7,15 +7,18 @@ import os
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
+from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 
 from pkverify.errors import InputError
 
+ROOT = Path(__file__).parents[3]
 _CONTEXT = mp.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.network.distributed.cases"])
 
@@ -24,6 +27,11 @@ Work = Callable[..., Any]
 
 def start(work: Work, *arguments: object) -> BaseProcess:
     """One process."""
+    # The server is told the modules but not, before Python 3.14, where they are.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        ensure_running()
     process = _CONTEXT.Process(target=work, args=arguments)
     process.start()
     return process
