@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pkverify.network.layers.usage import Study
 
 # A plan without a budget begins here: bytes.
-_MODEST = 128_000_000
+_MODEST = 360_000_000
 
 _UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 

@@ -83,7 +83,9 @@ class ProblemModule(nn.Module):
             return self._layers(self.formulas, x)
         algebra = TorchAlgebra(x.dtype, x.device)
         outputs = self.formulas.build(algebra, self.params.unbind(), x.unbind(-1))
-        return torch.stack([output.expand(len(x)) for output in outputs], -1)
+        stacked = torch.stack([output.expand(len(x)) for output in outputs], -1)
+        # An output that depends on no parameter still has a gradient: zero.
+        return stacked if stacked.requires_grad or not self.params.requires_grad else stacked + 0.0 * self.params.sum()
 
     def _layers(self, model: LayeredModel, x: Tensor) -> Tensor:
         start, last = 0, len(model.layers) - 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,9 @@ class FolderStore:
         store = FolderStore(folder, shapes, header.every)
         initial = None
         if buffers:
-            _write(folder / "initial.safetensors", data := save({n: t.cpu().contiguous() for n, t in buffers.items()}))
+            write_whole(
+                folder / "initial.safetensors", data := save({n: t.cpu().contiguous() for n, t in buffers.items()})
+            )
             initial = {"file": "initial.safetensors", "sha256": hashlib.sha256(data).hexdigest()}
         manifest = {
             "schema": SCHEMA,
@@ -106,8 +108,8 @@ class FolderStore:
             "parameters": {name: list(shape) for name, shape in shapes.items()},
             "initial_buffers": initial,
         }
-        _write(folder / "manifest.json", json.dumps(manifest, indent=1).encode())
-        _write(folder / "steps.jsonl", b"")
+        write_whole(folder / "manifest.json", json.dumps(manifest, indent=1).encode())
+        write_whole(folder / "steps.jsonl", b"")
         return store
 
     @staticmethod
@@ -155,7 +157,7 @@ class FolderStore:
         """Forget all steps from number ``count`` on, and the final point."""
         file = self._folder / "steps.jsonl"
         kept = [line for line in _whole_lines(file) if "final" not in line][:count]
-        _write(file, b"".join(_line(line) for line in kept))
+        write_whole(file, b"".join(_line(line) for line in kept))
         self._hashes = {line["file"]: line["sha256"] for line in kept if line["file"]}
 
     def write_step(self, number: int, step: Step, point: Mapping[str, Tensor] | None) -> None:
@@ -197,7 +199,7 @@ class FolderStore:
             )
             line["file"], line["sha256"] = name, hashlib.sha256(data).hexdigest()
             self._hashes[name] = line["sha256"]
-            _write(self._folder / name, data)
+            write_whole(self._folder / name, data)
         with (self._folder / "steps.jsonl").open("ab") as file:
             file.write(_line(line))
 
@@ -235,10 +237,16 @@ def _step_of(line: Mapping[str, Any]) -> Step:
     )
 
 
-def _write(file: Path, data: bytes) -> None:
+def write_whole(file: Path, data: bytes | Iterable[bytes]) -> None:
+    """Write a file beside its place, and move it there when it is on the disk: it is whole, or as it was before.
+
+    Args:
+        file: Its place.
+        data: What it is to hold, whole or in pieces.
+    """
     beside = file.with_name(f"{file.name}.part")
     with beside.open("wb") as handle:
-        handle.write(data)
+        handle.writelines([data] if isinstance(data, bytes) else data)
         handle.flush()
         os.fsync(handle.fileno())
     beside.replace(file)

@@ -36,6 +36,8 @@ class Options(TypedDict, total=False):
         weights: Parameters to use instead of the model's own, by name.
         dtype: float64 (when left out) or float32.
         memory: A budget: bytes, or a text like ``"1 GB"``; half of what is free when left out.
+        study: What ``layers.study`` found out about this model on examples like these, for many calls; found out anew
+            when left out. It fixes ``output``, ``params`` and ``dtype``.
     """
 
     loss: Callable[[Any, Any], Tensor] | None
@@ -46,6 +48,7 @@ class Options(TypedDict, total=False):
     weights: Mapping[str, Tensor] | None
     dtype: torch.dtype
     memory: float | str | None
+    study: Study | None
 
 
 @dataclass(frozen=True)
@@ -218,13 +221,25 @@ def _sides(model: nn.Module, x_query: Batch, x_train: Batch, options: Options) -
 
 def _study(model: nn.Module, x: Batch, name: str, options: Options) -> Study:
     batches.count(x, name)
-    return study(
-        model,
-        x,
-        output=options.get("output"),
-        params=options.get("params", "*"),
-        dtype=options.get("dtype", torch.float64),
-    )
+    seen = options.get("study")
+    chosen = {key for key in ("output", "params", "dtype") if key in options}
+    if seen is None:
+        return study(
+            model,
+            x,
+            output=options.get("output"),
+            params=options.get("params", "*"),
+            dtype=options.get("dtype", torch.float64),
+        )
+    if seen.model is not model or chosen:
+        raise InputError(
+            "study: of another model" if seen.model is not model else f"study, {min(chosen)}: both given",
+            "a study holds for one model, output, set of parameters and dtype",
+            "study this model with these options, or leave the study out",
+        )
+    if batches.signature(x) == seen.examples_like:
+        return seen
+    return study(model, x, output=seen.output, params=seen.names, dtype=seen.dtype)
 
 
 def _side(seen: Study, x: Batch, loss: Callable[[Any, Any], Tensor] | None, y: Any) -> _Side:

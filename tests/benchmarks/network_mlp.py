@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, jacrev, vmap
 from torch.nn import functional
 
-from pkverify.network.layers import capture, study
-from pkverify.network.tangent_kernel import loss_derivatives, tangent_kernel
+from pkverify.network.layers import study
+from pkverify.network.tangent_kernel import Options, tangent_kernel
 from tests.benchmarks.network_timing import Peer, Row, in_turns, show
 
 if TYPE_CHECKING:
@@ -101,17 +101,17 @@ def main() -> None:
         together = functional.cross_entropy(model(torch.cat([query, x])), torch.cat([y_query, y]), reduction="sum")
         return torch.autograd.grad(together, list(model.parameters()))
 
-    ours, public = "layer-wise, studied once", "layer-wise, tangent_kernel"
+    ours, public = "tangent_kernel, study given", "tangent_kernel"
     seen = study(model, x, dtype=dtype)
-
-    def layerwise() -> Tensor:
-        a = capture(seen, query, lambda outputs: loss_derivatives(loss, outputs, y_query))
-        return a.inner(capture(seen, x, lambda outputs: loss_derivatives(loss, outputs, y)))
+    losses: Options = {} if given.full else {"loss": loss, "y_train": y, "y_query": y_query}
+    anew: Options = {**losses, "dtype": dtype}
+    again: Options = {**losses, "study": seen}
 
     def by_tangent_kernel() -> Tensor:
-        if given.full:
-            return tangent_kernel(model, query, x, dtype=dtype)
-        return tangent_kernel(model, query, x, loss=loss, y_train=y, y_query=y_query, dtype=dtype)
+        return tangent_kernel(model, query, x, **anew)
+
+    def studied() -> Tensor:
+        return tangent_kernel(model, query, x, **again)
 
     def by_torch(queries: slice, examples: slice) -> Tensor:
         if given.full:
@@ -119,11 +119,9 @@ def main() -> None:
         left, right = (query[queries], y_query[queries]), (x[examples], y[examples])
         return by_jacobians(model, loss_gradient, left, right)
 
-    ways: dict[str, Callable[[], Any]] = {public: by_tangent_kernel}
-    if given.full:
-        ours = public
-    else:
-        ways |= {ours: layerwise, "plain forward and backward": plain}
+    ways: dict[str, Callable[[], Any]] = {public: by_tangent_kernel, ours: studied}
+    if not given.full:
+        ways["plain forward and backward"] = plain
     if given.large:
         tile = partial(by_torch, slice(0, 32), slice(0, 128))
         found, expected = by_tangent_kernel()[:32, :128], tile()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from pkverify.network.layers import study
 from pkverify.network.tangent_kernel import plan_tangent_kernel, tangent_kernel
 from tests.benchmarks.network_timing import in_turns, peak_megabytes, show
 
@@ -48,6 +49,11 @@ def compare(title: str, make: Callable[[], nn.Module], data: Callable[[int, Tens
     def by_layers() -> Tensor:
         return tangent_kernel(model, query, x, memory=given.memory)
 
+    seen = study(model, x)
+
+    def studied() -> Tensor:
+        return tangent_kernel(model, query, x, memory=given.memory, study=seen)
+
     if given.only:
         tangent_kernel(model, query[:1], x[:1])  # libraries and their buffers
         before = peak_megabytes()
@@ -55,5 +61,9 @@ def compare(title: str, make: Callable[[], nn.Module], data: Callable[[int, Tens
         print(f"{title}, {given.only}: {peak_megabytes() - before:.0f} MB")
         return
     print(plan_tangent_kernel(model, query, x, memory=given.memory))
-    ways: dict[str, Callable[[], Any]] = {"layer-wise": by_layers, "torch.func": by_torch}
-    show(f"{title}, {given.examples} x {given.queries}", in_turns(ways, by_torch(), given.rounds), "layer-wise")
+    ways: dict[str, Callable[[], Any]] = {
+        "tangent_kernel": by_layers,
+        "tangent_kernel, study given": studied,
+        "torch.func": by_torch,
+    }
+    show(f"{title}, {given.examples} x {given.queries}", in_turns(ways, by_torch(), given.rounds), "tangent_kernel")

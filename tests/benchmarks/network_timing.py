@@ -97,7 +97,7 @@ def in_turns(ways: Mapping[str, Callable[[], Any]], reference: Any, rounds: int)
                 found = np.asarray(torch.as_tensor(result).cpu(), dtype=np.float64)
                 errors[name] = float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
     return [
-        Row(name, *(statistics.median(times) for times in zip(*both, strict=True)), errors.get(name))
+        Row(name, statistics.median(t for t, _ in both), statistics.median(t for _, t in both), errors.get(name))
         for name, both in seconds.items()
     ]
 

@@ -59,7 +59,7 @@ def test_the_routes_agree(name: str) -> None:
     solution = solve_network(problem)
     network, precise = read_decompositions(solution), decompose_precise(problem, 20)
 
-    assert disagreement([*precise, *network], DIGITS) is None
+    assert disagreement([*precise, *network]) is None
     assert [(d.query, d.output, d.horizon) for d in network] == [(d.query, d.output, d.horizon) for d in precise]
     for mine, theirs in zip(network, precise, strict=True):
         assert mine.route == "network"
@@ -154,4 +154,4 @@ def test_sabotage_is_seen(name: str, spoil: Callable[[NetworkSolution], NetworkS
     problem = PROBLEMS[name]
     wrong = read_decompositions(spoil(solve_network(problem, rtol=1e-11)))
 
-    assert disagreement([*decompose_precise(problem, 20), *wrong], DIGITS) is not None
+    assert disagreement([*decompose_precise(problem, 20), *wrong]) is not None

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pkverify.errors import InputError
 from pkverify.network.layers import batches, capture, study
+from pkverify.network.layers.linear import Outer, outer_product
 from tests.network.module_cases import CASES, Around, brute_force, distance, reals
 
 if TYPE_CHECKING:
@@ -231,3 +232,22 @@ def test_writing_over_a_layers_input_is_refused() -> None:
     # The stand-in weight needs its input for a gradient nobody asks for, and that is why autograd sees the write.
     with pytest.raises(RuntimeError, match="inplace"):
         capture(study(model, reals(7, 4)), reals(7, 4), reals(7, 2))
+
+
+@pytest.mark.parametrize("outputs", [3, 9])
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("columns", [(1, 1), (1, 2), (2, 1)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_both_orders_of_contraction_agree(
+    outputs: int, groups: int, columns: tuple[int, int], transposed: bool
+) -> None:
+    groups = 1 if transposed else groups
+    shape = (5, outputs) if transposed else (groups * outputs, 5)
+    left, right = (
+        Outer(reals(m, 4, groups, 5), reals(m, count, 4, groups, outputs), shape, transposed)
+        for m, count in zip((3, 6), columns, strict=True)
+    )
+    gradients = [side.materialize().flatten(2) for side in (left, right)]
+    expected = torch.einsum("qcd,med->qcme", *gradients)
+    for route in ("pairs", "sums"):
+        assert distance(outer_product(left, right, route), expected) < TOLERANCE

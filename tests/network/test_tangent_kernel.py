@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pkverify.errors import InputError
-from pkverify.network.layers import batches
+from pkverify.network.layers import batches, study
+from pkverify.network.layers.activation import FASTER
 from pkverify.network.tangent_kernel import identity_product, loss_derivatives, tangent_kernel
 from tests.network.module_cases import CASES, Around, brute_force, distance, flattened, reals
 
@@ -210,3 +211,72 @@ def test_unusable_arguments_are_refused(options: dict[str, Any], message: str) -
 
     with pytest.raises(InputError, match=message):
         tangent_kernel(model, x, x, **options)
+
+
+def test_a_study_serves_many_calls() -> None:
+    model, x = CASES["transformer, positions first"].build(seed=5)
+    seen = study(model, x)
+    again = tangent_kernel(model, x, x, study=seen)
+    assert torch.equal(again, tangent_kernel(model, x, x))
+    with pytest.raises(InputError, match="of another model"):
+        tangent_kernel(CASES["transformer, positions first"].build(seed=5)[0], x, x, study=seen)
+    with pytest.raises(InputError, match="dtype: both given"):
+        tangent_kernel(model, x, x, study=seen, dtype=torch.float32)
+
+
+class SometimesSquared(nn.Module):
+    """Uses its weight in a way that no layer knows, but for large batches only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer(x)
+        return y + self.layer.weight.square().sum() if x.shape[0] > 2 else y
+
+
+def test_a_use_that_only_a_large_batch_makes_is_noticed() -> None:
+    model = SometimesSquared()
+    with pytest.raises(InputError, match="takes another way"):
+        tangent_kernel(model, reals(3, 2), reals(3, 2))
+
+
+def test_the_faster_gelu_is_the_same_function() -> None:
+    x = torch.cat([torch.linspace(-12, 12, 4001, dtype=torch.float64), torch.tensor([0.0, -40.0, 40.0]).double()])
+    (gelu,) = FASTER.values()
+    found, expected = x.clone().requires_grad_(), x.clone().requires_grad_()
+    values = gelu(found), functional.gelu(expected)
+    assert torch.allclose(*values, rtol=1e-14, atol=4e-15)
+    for value in values:
+        value.sum().backward()
+    assert found.grad is not None
+    assert expected.grad is not None
+    assert torch.allclose(found.grad, expected.grad, rtol=1e-14, atol=4e-15)
+
+
+class Added(nn.Module):
+    """Two layers whose outputs are added: their cotangents are one tensor, their biases two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(3, 4), nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.first(x) + self.second(x.square())))
+
+
+@pytest.mark.parametrize("params", ["*", "*.bias", ["*.weight", "second.bias"]])
+def test_biases_of_layers_with_the_same_cotangents_all_count(params: Any) -> None:
+    torch.manual_seed(0)
+    model, x = Added().double(), reals(5, 3)
+    names = [name for name, _ in model.named_parameters() if params != "*.bias" or name.endswith("bias")]
+    if isinstance(params, list):
+        names = [name for name in names if name.endswith("weight") or name == "second.bias"]
+    rows = [
+        torch.autograd.grad(y, [model.get_parameter(n) for n in names], retain_graph=True)
+        for y in model(x).flatten()[:, None]
+    ]
+    jacobian = torch.stack([torch.cat([part.flatten() for part in row]) for row in rows]).unflatten(0, (5, 2))
+    expected = torch.einsum("qcd,med->qmce", jacobian, jacobian)
+    assert distance(tangent_kernel(model, x, x, params=params), expected) < TOLERANCE

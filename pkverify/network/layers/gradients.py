@@ -197,7 +197,7 @@ def capture(study: Study, x: Batch, seeds: Seeds, *, weights: Mapping[str, Tenso
         seed, columns = _columns(seeds(outputs) if callable(seeds) else seeds, outputs)
         _require_as_studied(study, mode, m)
         uses: dict[str, list[Use]] = {name: [] for name in study.names}
-        for visit, layout, cotangents in _cotangents(study, mode, y, seed):
+        for visit, layout, cotangents in _cotangents(study, mode, tuple(leaves.values()), y, seed):
             data = layout.rows(visit.data, m)
             spread = layout.rows(cotangents, m, leading=1).movedim(0, 1)
             for role, tracked in visit.parameters.items():
@@ -232,25 +232,44 @@ def _require_as_studied(study: Study, mode: Interception, m: int) -> None:
         layout.fits(visit.data, m) for layout, visit in zip(layouts, mode.visits, strict=True)
     )
     if not fitting:
-        raise InputError(
-            "model: the forward pass takes another way for this batch than for its first examples",
-            "its layers cannot be told apart any more",
-            "capture fewer examples at a time, or study the model on this batch",
-        )
+        raise _another_way()
 
 
-def _cotangents(study: Study, mode: Interception, y: Tensor, seeds: Tensor) -> list[tuple[Visit, Layout, Tensor]]:
+def _another_way() -> InputError:
+    return InputError(
+        "model: the forward pass takes another way for this batch than for its first examples",
+        "its layers cannot be told apart any more",
+        "capture fewer examples at a time, or study the model on this batch",
+    )
+
+
+def _cotangents(
+    study: Study, mode: Interception, leaves: Sequence[Tensor], y: Tensor, seeds: Tensor
+) -> list[tuple[Visit, Layout, Tensor]]:
     """The cotangents ``[columns, *output shape of the call]`` of every call that the outputs depend on."""
     layouts = [layout for layout in study.layouts if layout is not None]
     reached = [(visit, layout) for visit, layout in zip(mode.visits, layouts, strict=True) if visit.edge is not None]
-    if not reached or not y.requires_grad:
+    if not y.requires_grad:
         return []
     edges: Sequence[torch.autograd.graph.GradientEdge] = [visit.edge for visit, _ in reached if visit.edge is not None]
     columns = seeds.unbind(1)
+    # The parameters themselves are asked for as well: the stand-ins keep gradients from them, unless this batch uses
+    # one in a way in which the studied examples did not.
+    asked: list[Any] = [*edges, *leaves]
     found: list[Any] = [
-        torch.autograd.grad(y, edges, seed, retain_graph=place + 1 < len(columns), allow_unused=True)
+        torch.autograd.grad(
+            y,
+            asked[: None if place == 0 else len(edges)],
+            seed,
+            retain_graph=place + 1 < len(columns),
+            allow_unused=True,
+        )
         for place, seed in enumerate(columns)
+        if place == 0 or edges
     ]
+    if any(gradient is not None for gradient in found[0][len(edges) :]):
+        raise _another_way()
+    found[0] = found[0][: len(edges)]
     waiting: list[list[Any]] = [list(reversed(cotangents)) for cotangents in found]
     del found
     result: list[tuple[Visit, Layout, Tensor]] = []

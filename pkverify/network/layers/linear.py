@@ -69,6 +69,12 @@ class Outer:
         product = torch.bmm(left, right).reshape(m, groups, columns, outputs, -1).movedim(1, 2)
         return self._shaped(product)
 
+    def mirrored(self) -> Outer:
+        """The gradients of one column with inputs and cotangents in each other's place: each group transposed."""
+        _, _, _, groups, outputs = self.cotangents.shape
+        shape = (groups, self.inputs.shape[-1], outputs)
+        return Outer(self.cotangents[:, 0], self.inputs.unsqueeze(1), shape)
+
     def total(self) -> Tensor:
         _, columns, _, groups, outputs = self.cotangents.shape
         left = self.cotangents.permute(3, 1, 4, 0, 2).reshape(groups, columns * outputs, -1)
@@ -136,6 +142,10 @@ def outer_product(left: Outer, right: Outer, route: Route | None = None) -> Tens
         ``[q, columns, m, columns']``.
     """
     if (route or cheaper_route(left, right)) == "sums":
+        inputs, outputs = left.extent.inputs, left.extent.outputs
+        if left.columns == right.columns == 1 and outputs > inputs:
+            # Small products of matrices are faster with the longer axis last; both sides turned round agree as well.
+            left, right = left.mirrored(), right.mirrored()
         return dense_product(left, right)
     m, right_columns, right_positions, groups, outputs = right.cotangents.shape
     inputs = right.inputs.shape[-1]
