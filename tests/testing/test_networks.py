@@ -68,8 +68,8 @@ def distance(left: Tensor, right: Tensor, found: NetworkDecomposition) -> float:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_identity_holds_at_any_learning_rate(optimizer: str) -> None:
-    @settings(QUIET, max_examples=3)
-    @given(training_runs(optimizers=[optimizer], largest_rate=4.0, largest_steps=3))
+    @settings(QUIET, max_examples=2)
+    @given(training_runs(optimizers=[optimizer], largest_rate=4.0, largest_steps=2))
     def holds(run: TrainingRun) -> None:
         found = split(run)
         assert not found.unconverged
@@ -193,7 +193,7 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_changes_of_a_run_do_to_contributions_what_they_must(change: str) -> None:
     @settings(QUIET, max_examples=2)
-    @given(training_runs(losses=SUMS, optimizers=["SGD", "Nesterov", "AdamW"], largest_steps=3))
+    @given(training_runs(losses=SUMS, optimizers=["SGD", "Nesterov", "AdamW"], largest_steps=2))
     def holds(run: TrainingRun) -> None:
         changed, expected = CHANGES[change](run)
         base, found = split(run), split(changed)
@@ -229,7 +229,7 @@ def test_other_changes_are_seen(wrong: Callable[[TrainingRun], TrainingRun]) -> 
     assert distance(split(wrong(FIXED)).contributions, base.contributions, base) > 1e-4
 
 
-@settings(QUIET, max_examples=4)
+@settings(QUIET, max_examples=2)
 @given(training_runs(optimizers=["SGD", "Adam"], largest_steps=3), st.integers(2, 3))
 def test_the_split_does_not_depend_on_memory_or_on_how_much_is_kept(run: TrainingRun, every: int) -> None:
     recorded = run.record()
@@ -240,7 +240,7 @@ def test_the_split_does_not_depend_on_memory_or_on_how_much_is_kept(run: Trainin
     assert distance(sparse.contributions, whole.contributions, whole) < TOLERANCE
 
 
-@settings(QUIET, max_examples=4)
+@settings(QUIET, max_examples=2)
 @given(training_runs(largest_steps=2))
 def test_an_affine_map_of_the_output_multiplies_every_part(run: TrainingRun) -> None:
     recorded = run.record()

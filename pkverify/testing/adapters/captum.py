@@ -45,9 +45,7 @@ def adapters() -> tuple[Adapter, ...]:
     )
 
 
-def _scores(
-    task: Task, kind: str, *, loss: Module | None = None, last_layer: bool = False, **options: Any
-) -> Tensor:
+def _scores(task: Task, kind: str, *, loss: Module | None = None, last_layer: bool = False, **options: Any) -> Tensor:
     def load(model: Any, step: int) -> float:
         model.load_state_dict(dict(task.checkpoints[step]))
         return task.rates[step]

@@ -75,5 +75,5 @@ def _scores(task: Task, dtype: torch.dtype) -> Tensor:
         kernel_store_interval=float("nan"),  # never: with a number it fails at the first step
     )
     kernels = machine.predict(task.x_query.to(dtype), keep_kernel_matrices=True)[2]
-    total = sum(kernel[:, 0] for kernel in kernels.values())  # [q, C, m], of the log-probabilities
+    total = torch.stack([kernel[:, 0] for kernel in kernels.values()]).sum(0)  # [q, C, m], of log-probabilities
     return -total[torch.arange(len(task.x_query)), task.y_query] / m

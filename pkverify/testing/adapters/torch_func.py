@@ -1,4 +1,4 @@
-"""Scores by torch.func alone, one vectorised gradient for all examples: short enough to be read, and a base for others."""
+"""Scores by torch.func alone, one vectorised gradient for all examples: short enough to be read through."""
 
 from __future__ import annotations
 

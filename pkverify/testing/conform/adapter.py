@@ -110,10 +110,9 @@ def scores_of(adapter: Adapter, task: Task) -> Scores:
 
 
 def _moved(own: Task, task: Task) -> tuple[str, ...]:
-    names: list[str] = []
-    for name in ("x", "y", "x_query", "y_query"):
-        if not torch.equal(getattr(own, name), getattr(task, name)):
-            names.append(name)
+    names = [
+        name for name in ("x", "y", "x_query", "y_query") if not torch.equal(getattr(own, name), getattr(task, name))
+    ]
     pairs: Sequence[Any] = list(zip(own.checkpoints, task.checkpoints, strict=True))
     names += [
         f"checkpoints[{s}]"

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from math import copysign, inf, isfinite, nan
-from random import Random
-from time import monotonic
 from typing import Any
 
 import torch
-from hypothesis import HealthCheck, Phase, Verbosity, find, given, settings
-from hypothesis.errors import NoSuchExample
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 
 from pkverify.errors import InputError
 from pkverify.testing.conform.adapter import Adapter, NotApplicable, WrongScores, scores_of
 from pkverify.testing.conform.reference import QUANTITIES, change, reference
 from pkverify.testing.conform.relations import RELATIONS, TOLERANCE, Measured, Relation, Subject
 from pkverify.testing.conform.report import FAILS, HOLDS, NOT_APPLICABLE, UNDECIDED, ConformanceReport, Finding
+from pkverify.testing.conform.shrink import smallest
 from pkverify.testing.conform.task import LOSSES, Spec, Task, larger_task, specs, task_of
 
 FITS = 1e-6
 """How near scores must be to a quantity, relatively, to be called that without being told."""
 
-_QUIET: dict[str, Any] = {
-    "database": None, "deadline": None, "verbosity": Verbosity.quiet, "suppress_health_check": list(HealthCheck),
-    "phases": (Phase.generate, Phase.shrink),
-}  # fmt: skip
 _RUNS = "runs"
 # Relations that compare with the quantity, and say nothing where it is not known.
 _OF_THE_QUANTITY = ("agreement", "completeness", "scale of the loss", "scale of the outputs")
@@ -39,7 +33,6 @@ class _Trials:
     larger: list[Task]
     small: list[Task]
     specs: list[Spec]
-    errors: dict[int, str] = field(default_factory=dict[int, str])
 
     @property
     def all(self) -> list[Task]:
@@ -50,6 +43,7 @@ def check(
     adapter: Adapter | Callable[[Task], Any],
     *,
     quantity: str | None = None,
+    relations: Collection[str] | None = None,
     examples: int = 10,
     seconds: float = 10.0,
 ) -> ConformanceReport:
@@ -62,6 +56,7 @@ def check(
         adapter: An adapter, or a function from a ``Task`` to scores ``[q, m]``.
         quantity: What the scores are, a name in ``QUANTITIES``; the adapter's own word when left out, and found out
             where it has none.
+        relations: Names of the relations to check; all of them when left out.
         examples: How many small tasks are drawn, always the same ones; two larger ones are tried besides.
         seconds: How long to look for a smaller failing task, for each relation that fails.
 
@@ -69,7 +64,7 @@ def check(
         The report.
 
     Raises:
-        InputError: For a quantity that there is not.
+        InputError: For a quantity or a relation that there is not.
 
     Example:
         >>> from pkverify.testing.conform.check import check
@@ -83,21 +78,31 @@ def check(
     chosen = quantity or adapter.quantity
     if chosen is not None and chosen not in QUANTITIES:
         raise InputError(f"quantity: there is no {chosen!r}", "", f"choose from {', '.join(QUANTITIES)}")
+    unknown = sorted({*(relations or ())} - {relation.name for relation in RELATIONS})
+    if unknown:
+        names = ", ".join(relation.name for relation in RELATIONS)
+        raise InputError(f"relations: there is no {unknown[0]!r}", "", f"choose from {names}")
+    wanted = [relation for relation in RELATIONS if relations is None or relation.name in relations]
     trials = _trials(adapter, examples)
     runs = _runs(adapter, trials, seconds)
     if not trials.all:
         return _nothing(adapter, chosen, runs)
-    nearest, fits = _nearest(adapter, trials.all)
-    name = chosen or nearest[0]
-    params = adapter.params if chosen else nearest[1]
-    fit, scale = fits[name, params] if (name, params) in fits else _fit(adapter, trials.all, name, params)
+    if chosen is None:
+        name, params = _nearest(adapter, trials)
+        nearest = name if params == ("*",) else f"{name} of the last layer"
+    else:
+        name, params, nearest = chosen, adapter.params, chosen
+    fit, scale = _fit(adapter, trials.all, name, params)
+    if chosen is not None and fit > FITS:
+        other, of = _nearest(adapter, trials)
+        nearest = other if of == adapter.params else f"{other} of {'all' if of == ('*',) else 'the last'} layers"
     # A scale means something only where the scores fit; else it would make the error look smaller than it is.
     if fit > FITS:
         scale = copysign(1.0, scale) if isfinite(scale) else 1.0
     held = Adapter(adapter.name, adapter.scores, name, adapter.version, params, adapter.losses, adapter.any_examples)
     subject = Subject(held, QUANTITIES[name], 1.0 if QUANTITIES[name].adds_up else scale)
     known = chosen is not None or fit <= FITS
-    findings = [runs, *(_finding(subject, relation, trials, seconds, known=known) for relation in RELATIONS)]
+    findings = [runs, *(_finding(subject, relation, trials, seconds, known=known) for relation in wanted)]
     return ConformanceReport(
         adapter.name,
         adapter.version,
@@ -105,7 +110,7 @@ def check(
         QUANTITIES[name].formula,
         chosen is not None,
         _error(subject, trials.larger or trials.small),
-        nearest[0] if nearest[1] == ("*",) else f"{nearest[0]} of the last layer",
+        nearest,
         subject.scale,
         params,
         _completeness(subject, trials.larger),
@@ -117,7 +122,15 @@ def check(
 def _trials(adapter: Adapter, examples: int) -> _Trials:
     drawn: list[Spec] = []
 
-    @settings(max_examples=examples, derandomize=True, **(_QUIET | {"phases": (Phase.generate,)}))
+    @settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        verbosity=Verbosity.quiet,
+        phases=(Phase.generate,),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.nested_given],
+    )
     @given(specs(kinds=adapter.losses))
     def collect(spec: Spec) -> None:
         drawn.append(spec)
@@ -159,7 +172,7 @@ def _runs(adapter: Adapter, trials: _Trials, seconds: float) -> Finding:
         except WrongScores:
             return True
 
-    case = _smallest(adapter, fails, seconds)
+    case = _case(adapter, fails, trials, seconds)
     note = f"{len(errors)} of {count} tasks: {errors[0]}"
     return Finding(_RUNS, "E1", statement, FAILS, len(errors) / count, 0.0, count, note, case)
 
@@ -173,17 +186,15 @@ def _nothing(adapter: Adapter, chosen: str | None, runs: Finding) -> Conformance
     )  # fmt: skip
 
 
-def _nearest(
-    adapter: Adapter, tasks: list[Task]
-) -> tuple[tuple[str, tuple[str, ...]], dict[tuple[str, tuple[str, ...]], tuple[float, float]]]:
-    """The quantity and the parameters that the scores are nearest to, and how near they are to each."""
-    some = tasks[:6]
+def _nearest(adapter: Adapter, trials: _Trials) -> tuple[str, tuple[str, ...]]:
+    """The quantity and the parameters that the scores are nearest to."""
+    some = trials.small[:6] or trials.larger
     fits = {
-        (name, params): _fit(adapter, some, name, params)
+        (name, params): _fit(adapter, some, name, params)[0]
+        for params in dict.fromkeys((adapter.params, ("*",), ("{last}.*",)))
         for name in QUANTITIES
-        for params in {("*",): 0, ("{last}.*",): 0, adapter.params: 0}
     }
-    return min(fits, key=lambda key: fits[key][0] if isfinite(fits[key][0]) else inf), fits
+    return min(fits, key=lambda key: fits[key])
 
 
 def _fit(adapter: Adapter, tasks: list[Task], name: str, params: tuple[str, ...]) -> tuple[float, float]:
@@ -211,7 +222,7 @@ def _error(subject: Subject, tasks: list[Task]) -> float:
 
 
 def _completeness(subject: Subject, tasks: list[Task]) -> float | None:
-    """How far the sums are from the change; for left-endpoint sums, which fall short of it, the same with their sign."""
+    """How far the sums are from the change; left-endpoint sums, which miss it, stand for its negative."""
     quantity = subject.quantity
     if quantity.train != "loss" or quantity.query == "outputs" or subject.adapter.params != ("*",) or not tasks:
         return None
@@ -252,31 +263,25 @@ def _finding(subject: Subject, relation: Relation, trials: _Trials, seconds: flo
 
     def fails(spec: Spec) -> bool:
         # A subject of its own: what it remembers is never asked for again.
-        one = _measure(replace(subject, known={}), relation, task_of(spec))
+        one = _measure(replace(subject, known={}, mistakes={}), relation, task_of(spec))
         return isinstance(one, Measured) and one.miss > TOLERANCE
 
-    case = _smallest(subject.adapter, fails, seconds, subject)
+    case = _case(subject.adapter, fails, trials, seconds, subject)
     return Finding(relation.name, claim, relation.statement, FAILS, size, TOLERANCE, len(found), note, case)
 
 
-def _smallest(
-    adapter: Adapter, fails: Callable[[Spec], bool], seconds: float, subject: Subject | None = None
+def _case(
+    adapter: Adapter,
+    fails: Callable[[Spec], bool],
+    trials: _Trials,
+    seconds: float,
+    subject: Subject | None = None,
 ) -> str:
-    """The smallest task that fails, as text; what is not looked at in time counts as passing."""
-    known: dict[Spec, bool] = {}
-    end = monotonic() + seconds
-
-    def condition(spec: Spec) -> bool:
-        if spec not in known:
-            known[spec] = monotonic() < end and fails(spec)
-        return known[spec]
-
-    try:
-        spec = find(
-            specs(kinds=adapter.losses), condition, settings=settings(max_examples=60, **_QUIET), random=Random(0)
-        )
-    except NoSuchExample:
+    """The smallest failing task that is found, as text, with its scores where there are any."""
+    start = next((spec for spec in sorted(trials.specs, key=lambda s: s.size) if fails(spec)), None)
+    if start is None:
         return "no small task fails; the larger one does: 8 - 16 - 3 tanh, 12 examples, 5 queries, 4 steps"
+    spec = smallest(start, fails, seconds)
     lines = [spec.text()]
     if subject is not None:
         task = task_of(spec)

@@ -61,12 +61,12 @@ QUANTITIES = {
             "path-kernel", "sum_s e_s sum_c grad f_c(z; w_s) . grad f_c(i; w_s)", "outputs", "outputs", "left", "D8"
         ),
         Quantity(
-            "exact-loss", "-sum_s e_s (mean of grad l(z) over step s) . grad l(i; w_s)", "loss", "loss", "segment", "E1",
-            adds_up=True,
+            "exact-loss", "-sum_s e_s (mean of grad l(z) over step s) . grad l(i; w_s)", "loss", "loss", "segment",
+            "E1", adds_up=True,
         ),
         Quantity(
-            "exact-output", "-sum_s e_s (mean of grad f_c(z) over step s) . grad l(i; w_s)", "output", "loss", "segment",
-            "E1", adds_up=True,
+            "exact-output", "-sum_s e_s (mean of grad f_c(z) over step s) . grad l(i; w_s)", "output", "loss",
+            "segment", "E1", adds_up=True,
         ),
     )
 }  # fmt: skip
@@ -115,7 +115,7 @@ def step_scores(
 
 @lru_cache(maxsize=64)
 def size_of(task: Task, quantity: Quantity, params: tuple[str, ...] = ("*",)) -> float:
-    """What rounding is measured against: no entry is larger than rates times norms of gradients, added up over steps."""
+    """What rounding is measured against, a bound of all entries: rates times norms of gradients, over the steps."""
     wanted = [name for name in task.checkpoints[0] if any(fnmatchcase(name, glob) for glob in params)]
     total = 0.0
     for rate, weights in zip(task.rates, task.checkpoints, strict=False):
@@ -168,7 +168,7 @@ def mistaken(task: Task, quantity: Quantity, params: tuple[str, ...] = ("*",)) -
     for bias in biases[:-1] if len(biases) > 1 else []:
         found[f"without {bias}"] = without([bias])
     if biases:
-        found[f"without the last layer's bias, {biases[-1]}"] = without([biases[-1]])
+        found["without the last layer's bias"] = without([biases[-1]])
     if len(biases) > 1:
         found["without any bias"] = without(biases)
     found["of no parameter at all"] = lambda: zero

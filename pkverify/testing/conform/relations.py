@@ -49,12 +49,14 @@ class Subject:
         quantity: What its scores are.
         scale: What the reference is multiplied by.
         known: What the adapter returned so far.
+        mistakes: The known mistake whose scores these are, of the tasks that were looked at so far.
     """
 
     adapter: Adapter
     quantity: Quantity
     scale: float = 1.0
     known: dict[Task, Scores] = field(default_factory=dict[Task, Scores])
+    mistakes: dict[Task, str] = field(default_factory=dict[Task, str])
 
     def returned(self, task: Task) -> Scores:
         """What the adapter returns for a task, which is asked for once."""
@@ -245,6 +247,12 @@ def _mistaken(subject: Subject, task: Task, about: Callable[[str], bool]) -> Mea
 
 def _nearest(subject: Subject, task: Task, found: Tensor, wanted: Tensor) -> str:
     """The known mistake whose scores these are, if there is one."""
+    if task not in subject.mistakes:
+        subject.mistakes[task] = _mistake(subject, task, found, wanted)
+    return subject.mistakes[task]
+
+
+def _mistake(subject: Subject, task: Task, found: Tensor, wanted: Tensor) -> str:
     if relative_error(found, wanted) <= _SAME_MISTAKE:
         return ""
     for name, wrong in mistaken(task, subject.quantity, subject.adapter.params_of(task)).items():
@@ -283,7 +291,9 @@ RELATIONS = (
     Relation("precision", "", "float64 in, float64 out", _precision),
     Relation("every bias", "D7", "every layer's bias takes part", _biases),
     Relation("every step", "D8", "every step is taken at its own weights", _every_step),
-    Relation("sum over steps", "P8", "the scores of the steps, one by one, add up to those of the run", _sum_over_steps),
+    Relation(
+        "sum over steps", "P8", "the scores of the steps, one by one, add up to those of the run", _sum_over_steps
+    ),
     Relation("inputs left alone", "P8", "checkpoints and data are not overwritten", _inputs_left_alone),
     Relation("repeated", "", "the same call gives the same scores", _repeated),
 )

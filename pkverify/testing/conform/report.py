@@ -51,10 +51,10 @@ class ConformanceReport:
         formula: The same in symbols.
         declared: Whether the adapter says so itself.
         fit: How far the scores are from that quantity, ``|scores - scale * reference| / |scale * reference|``.
-        nearest: The quantity that fits best, and which parameters; it differs from ``quantity`` only in a wrong adapter.
+        nearest: The quantity that fits best; another than ``quantity`` only in a wrong adapter.
         scale: What the reference was multiplied by.
         params: Globs of the parameters that take part.
-        completeness: ``|sum of scores - change| / |change|`` of the queries' losses or outputs, for quantities in their units.
+        completeness: ``|sum of scores - change| / |change|`` of losses or outputs, where they have one unit.
         findings: One for each relation.
         note: What the adapter says of itself.
     """
@@ -110,7 +110,9 @@ class ConformanceReport:
         if self.nearest != self.quantity:
             lines.append(f"  nearest to    {self.nearest}")
         if self.completeness is not None:
-            lines.append(f"  completeness  the sums miss the change of the queries by {_number(self.completeness)} of it")
+            lines.append(
+                f"  completeness  the sums miss the change of the queries by {_number(self.completeness)} of it"
+            )
         if self.note:
             lines.append(f"  note          {self.note}")
         width = max(len(finding.relation) for finding in self.findings)
@@ -120,7 +122,11 @@ class ConformanceReport:
             lines.append(f"  {f.relation:{width}}  {f.verdict:14}  {size:>8}  {f.claim:5}  {f.note}".rstrip())
         for f in self.findings:
             if f.verdict == FAILS:
-                lines += ["", f"{f.relation}: {f.statement}", f"  contradicts claim {f.claim} (pkverify claims {f.claim})"]
+                lines += [
+                    "",
+                    f"{f.relation}: {f.statement}",
+                    f"  contradicts claim {f.claim} (pkverify claims {f.claim})",
+                ]
                 lines += [f"  {line}" for line in f.case.splitlines()]
         return "\n".join(lines)
 
@@ -142,7 +148,7 @@ def table(reports: list[ConformanceReport]) -> str:
         if not failed:
             lines.append(f"| {report.name} | {report.version} | {report.verdict} | {_number(report.fit)} | |")
         for f in failed:
-            what = f"{f.relation}: {f.note}" if f.note else f"{f.relation}: not so that {f.statement}"
+            what = f"{f.relation}: {f.note}" if f.note else f"{f.relation} fails: {f.statement}"
             lines.append(f"| {report.name} | {report.version} | {what} | {_number(f.size)} | {f.claim} |")
     return "\n".join(lines)
 

@@ -19,6 +19,8 @@ LOSSES = ("squared", "cross-entropy")
 
 Checkpoint = Mapping[str, Tensor]
 
+_NUMBERS, _WEIGHTS = numbers(), numbers(largest=1)
+
 
 class OutputScale(nn.Module):
     """Multiplies all outputs by a constant.
@@ -163,6 +165,11 @@ class Spec:
         """Whether its scores are rational numbers: a linear model with the squared loss."""
         return self.kind == "squared" and len(self.widths) == 2
 
+    @property
+    def size(self) -> int:
+        """How much there is to look at."""
+        return len(self.weights) + sum(map(len, (*self.x, *self.y, *self.x_query, *self.y_query))) + len(self.rates)
+
     def text(self) -> str:
         """The task in a few lines."""
         layers = " - ".join(map(str, self.widths))
@@ -191,8 +198,8 @@ def task_of(spec: Spec) -> Task:
         InputError: If there are more or fewer weights than the network has.
 
     Example:
-        >>> one = Fraction(1)
-        >>> task = task_of(Spec("squared", (1, 1), False, (one,), ((one,),), ((2 * one,),), ((one,),), ((one,),), (one / 4,)))
+        >>> one, row = Fraction(1), ((Fraction(1),),)
+        >>> task = task_of(Spec("squared", (1, 1), False, (one,), row, ((2 * one,),), row, row, (one / 4,)))
         >>> [float(point["0.weight"]) for point in task.checkpoints]  # w - rate * 2 (w - 2)
         [1.0, 1.5]
     """
@@ -295,7 +302,7 @@ def specs(draw: st.DrawFn, *, kinds: Sequence[str] = LOSSES) -> Spec:
     size = sum(b * (a + bias) for a, b in pairwise(widths))
 
     def rows(count: int, width: int) -> tuple[tuple[Fraction, ...], ...]:
-        return draw(st.tuples(*(st.tuples(*(numbers(),) * width),) * count))
+        return draw(st.tuples(*(st.tuples(*(_NUMBERS,) * width),) * count))
 
     def targets(count: int) -> tuple[tuple[Fraction, ...], ...]:
         if kind == "squared":
@@ -307,7 +314,7 @@ def specs(draw: st.DrawFn, *, kinds: Sequence[str] = LOSSES) -> Spec:
         kind,
         widths,
         bias,
-        draw(st.tuples(*(numbers(largest=1),) * size)),
+        draw(st.tuples(*(_WEIGHTS,) * size)),
         rows(m, inputs),
         targets(m),
         rows(q, inputs),
@@ -318,8 +325,9 @@ def specs(draw: st.DrawFn, *, kinds: Sequence[str] = LOSSES) -> Spec:
 
 def _layer(layer: nn.Module) -> nn.Module:
     match layer:
-        case nn.Linear(in_features=inputs, out_features=outputs, bias=bias):
-            return nn.Linear(inputs, outputs, bias=bias is not None, dtype=torch.float64)
+        case nn.Linear():
+            biased = any(name == "bias" for name, _ in layer.named_parameters())
+            return nn.Linear(layer.in_features, layer.out_features, bias=biased, dtype=torch.float64)
         case OutputScale(factor=factor):
             return OutputScale(factor)
         case _:

@@ -80,7 +80,7 @@ def main() -> None:
     folder = Path(__file__).parent
     strangers = {path.stem for path in folder.glob("*.toml")} ^ {*NAMES}
     if strangers:
-        raise InputError(f"{sorted(strangers)[0]}.toml", "files and NAMES differ", "name every problem file in NAMES")
+        raise InputError(f"{min(strangers)}.toml", "files and NAMES differ", "name every problem file in NAMES")
     for name in NAMES:
         path = folder / f"{name}.json"
         new = path.with_suffix(".json.new")
