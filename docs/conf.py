@@ -22,7 +22,11 @@ html_title = "pkverify"
 # Every reference to a name of our own must lead somewhere, except to type variables, which no page describes. Names of
 # Python and of other libraries are left as they are: to follow them takes their inventories, and those take a network.
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(?!pkverify).*|.*\.T")]
+# Other people's names, type variables, and records that are described where they are returned.
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!pkverify).*|.*\.T"),
+    ("py:class", r"pkverify\.(network|precise|certified)\..*"),
+]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
@@ -33,4 +37,5 @@ napoleon_use_ivar = True  # attributes of a record are described once, with the 
 
 def setup(app: Sphinx) -> None:
     """Draw the figures of the gallery before its pages are read."""
-    app.connect("builder-inited", lambda _: run_path(str(Path(__file__).parent / "gallery" / "run.py"))["draw_figures"]())
+    gallery = Path(__file__).parent / "gallery" / "run.py"
+    app.connect("builder-inited", lambda _: run_path(str(gallery))["draw_figures"]())

@@ -1,11 +1,12 @@
 """Gradient descent against gradient flow: a certified bound of their distance, and the descent itself in balls.
 
-With ``d_n = |w_n - w(n eps)|``, where w_n is the descent with learning rate eps,
+With ``d_n = |w_n - w(n eps)|``, where w_n is the descent with learning rate eps, ::
 
     d_(n+1) <= g_n d_n + eps^2 A_n / 2,      g_n = max(|1 - eps lo|, |1 - eps hi|),
 
-as long as ``d_n <= rho``: [lo, hi] holds the eigenvalues of Hess L within rho of the path, A_n is a bound of |w''|. It
-needs no exponential of the Lipschitz constant, and shrinks where the loss is convex; docs/devdocs/certified.md.
+as long as ``d_n <= rho``: [lo, hi] holds the eigenvalues of Hess L within rho of the path, A_n is a bound of
+``|w''|``. It needs no exponential of the Lipschitz constant, and shrinks where the loss is convex;
+docs/devdocs/certified.md.
 """
 
 from __future__ import annotations

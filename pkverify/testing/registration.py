@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, Phase, Verbosity, settings
-from hypothesis import strategies as st
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from pkverify.expression import Expression
 from pkverify.problem import Dataset, Problem, Regularizer
-from pkverify.testing.strategies import datasets, expressions, problems, regularizers
+
+if TYPE_CHECKING:
+    from hypothesis import strategies as st
+
+
+def _named(name: str, *arguments: tuple[str, ...]) -> Callable[[type], st.SearchStrategy[Any]]:
+    """A strategy that is made when it is first asked for.
+
+    Hypothesis calls ``register`` while it is being imported, which may be by the module of the strategies.
+    """
+
+    def make(_: type) -> st.SearchStrategy[Any]:
+        return getattr(import_module("pkverify.testing.strategies"), name)(*arguments)
+
+    return make
 
 
 def register() -> None:
@@ -16,14 +31,22 @@ def register() -> None:
     ``pkverify`` is for work at the desk, ``pkverify-ci`` draws the same problems every time, ``pkverify-long`` many.
 
     Example:
+        >>> from hypothesis import settings
         >>> register()
         >>> settings.get_profile("pkverify-ci").derandomize
         True
     """
-    st.register_type_strategy(Problem, problems())
-    st.register_type_strategy(Dataset, datasets())
-    st.register_type_strategy(Expression, expressions())
-    st.register_type_strategy(Regularizer, regularizers(("u", "v")))
+    # Hypothesis imports this module while it is being imported itself, so it cannot be imported above.
+    from hypothesis import HealthCheck, Phase, Verbosity, settings  # noqa: PLC0415
+    from hypothesis import strategies as st  # noqa: PLC0415
+
+    for kind, name, arguments in (
+        (Problem, "problems", ()),
+        (Dataset, "datasets", ()),
+        (Expression, "expressions", ()),
+        (Regularizer, "regularizers", (("u", "v"),)),
+    ):
+        st.register_type_strategy(kind, _named(name, *arguments))
     # Every field is set: what is left out would come from Hypothesis's own profile, which differs under continuous
     # integration.
     desk = settings(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -105,6 +107,13 @@ def test_types_are_registered_with_hypothesis() -> None:
     register()
     for kind in (Problem, Dataset, Expression, Regularizer):
         assert isinstance(any_one(st.from_type(kind), lambda _: True), kind)
+
+
+@pytest.mark.parametrize("first", ["pkverify.testing.strategies", "hypothesis", "pkverify.testing.registration"])
+def test_it_does_not_matter_what_is_imported_first(first: str) -> None:
+    code = f"import {first}, hypothesis.strategies as st; from pkverify import Problem; st.from_type(Problem)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("profile", ["pkverify", "pkverify-ci", "pkverify-long"])
