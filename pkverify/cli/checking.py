@@ -179,12 +179,36 @@ def init(
     return 0
 
 
+# What is not needed until it is asked for: the package, and what for.
+_OPTIONAL = {
+    "gmpy2": "mpmath's integers, sooner: extra fast",
+    "typst": "reports as PDF: extra pdf",
+    "hypothesis": "the testing kit: extra test",
+    "captum": "conform captum: extra conform",
+    "dattri": "conform dattri: extra conform",
+    "pandas": "decompositions as data frames",
+}
+
+
 @app.command
 def doctor() -> int:
-    """Print versions, and what is installed and what is missing."""
+    """Print versions, devices, and what is installed and what is missing."""
+    from importlib import metadata
+
+    from pkverify.formal import coq_version, proof_state
+    from pkverify.network.device import resolve_device
     from pkverify.report.records import environment
 
-    emit("".join(f"{name:14} {version}\n" for name, version in environment().items()).encode(), None)
+    lines = [f"{name:14} {version}" for name, version in environment().items()]
+    for name, purpose in _OPTIONAL.items():
+        try:
+            lines.append(f"{name:14} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            lines.append(f"{name:14} not installed ({purpose})")
+    coq = coq_version() or "not installed (pkverify proofs)"
+    lines.append(f"{'coq':14} {coq}; the formal proof is {proof_state()}")
+    lines.append(f"{'device':14} {resolve_device('auto')}")
+    emit("".join(f"{line}\n" for line in lines).encode(), None)
     return 0
 
 

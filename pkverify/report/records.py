@@ -12,7 +12,7 @@ from pkverify.decomposition import BallNumber, Decomposition
 from pkverify.evidence import Evidence, ProblemRun, Run
 
 SCHEMA = "pkverify.run/1"
-_LIBRARIES = ("pkverify", "sympy", "mpmath", "numpy", "python-flint")
+_LIBRARIES = ("pkverify", "sympy", "mpmath", "numpy", "python-flint", "torch")
 
 VerdictName = Literal["proved", "certified", "supported", "inconclusive", "refuted", "not-applicable", "not-checkable"]
 
