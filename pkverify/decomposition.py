@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from html import escape
-from typing import Self
+from importlib.metadata import entry_points
+from typing import Any, Self
 
 from pkverify.rational import decimal_above, decimal_text
 
@@ -57,6 +58,12 @@ class BallNumber(str):
 
     def __reduce__(self) -> tuple[type[BallNumber], tuple[str, str]]:
         return BallNumber, (self.mid, self.rad)
+
+
+def drawer() -> Callable[[Any, str], Any]:
+    """What draws records: found by its entry point, since no record may know of figures."""
+    (found,) = entry_points(group="pkverify.drawers", name="figures")
+    return found.load()
 
 
 def enclosing(mid: Fraction, rad: Fraction, digits: int) -> BallNumber:
@@ -142,6 +149,14 @@ class Decomposition:
         rows += [(f"example {i + 1}", self.contributions[i]) for i in kept]
         rows += [(f"{len(rest)} other examples", decimal_text(sum(rest, Fraction(0)), self.digits))] if rest else []
         return [*rows, ("final output", self.final_output), ("residual", self.residual)]
+
+    def plot(self, name: str = "waterfall") -> Any:
+        """Draw it: ``"waterfall"`` or ``"kernel-machine"``; a matplotlib figure.
+
+        Raises:
+            InputError: For another name.
+        """
+        return drawer()(self, name)
 
     def _repr_html_(self) -> str:
         """A table for notebooks: numbers are rounded, and all their digits stand in the tooltip."""

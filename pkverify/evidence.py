@@ -6,8 +6,9 @@ import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
+from typing import Any
 
-from pkverify.decomposition import Decomposition
+from pkverify.decomposition import Decomposition, drawer
 
 _LONGEST = 200  # characters of a sentence in a notebook's table
 THEOREM = "theorem"  # the name under which evidence stands that is tied to no problem
@@ -209,6 +210,14 @@ class Run:
             lines.append(problem.name)
             lines += [f"  {claim:<6} {verdict.value}" for claim, verdict in problem.verdicts.items()]
         return "\n".join(lines)
+
+    def plot(self, name: str = "waterfall") -> Any:
+        """Draw one figure of a run of one problem: a key of ``pkverify.figures.FIGURES``; a matplotlib figure.
+
+        Raises:
+            InputError: For a name that does not exist, or a figure that the run has no numbers for.
+        """
+        return drawer()(self, name)
 
     def _repr_html_(self) -> str:
         """The verdict, what is missing, and a table for each problem: for notebooks."""

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 import pkverify
 from pkverify.cli import targets as problem_targets
 from pkverify.cli.app import Output, RunFormat, Target, app
-from pkverify.cli.output import check_folder, command_line, emit, progress, rendered
+from pkverify.cli.output import Bar, check_folder, command_line, emit, progress, rendered
 from pkverify.errors import InputError, UntreatableError
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def check(
             "name one problem file",
         )
     run = run_checks(
-        problems, digits=digits, routes=split(routes), claims=split(claims), seed=seed, device=device, progress=progress
+        problems, digits=digits, routes=split(routes), claims=split(claims), seed=seed, device=device,
+        progress=Bar(len(problems) + 1),
     )  # fmt: skip
     if certificate is not None:
         _write_certificate(problems[0][1], digits, certificate)
@@ -131,7 +132,8 @@ def report(
         from pkverify.checks.run import check as run_checks
 
         saved = output.with_suffix(".json")
-        made = run_checks(list(problem_targets.resolve(target)), progress=progress)
+        problems = list(problem_targets.resolve(target))
+        made = run_checks(problems, progress=Bar(len(problems) + 1))
         text = run_json(made, command_line())
         emit(text, saved)
     live = read_run(text, str(saved))

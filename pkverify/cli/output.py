@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +16,38 @@ if TYPE_CHECKING:
     from pkverify.cli.app import Format
     from pkverify.evidence import Run
 
+_BAR_WIDTH = 20
+
 
 def progress(line: str) -> None:
     """One line of progress, in place of the one before; nothing where nobody watches."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{line}", end="" if not line else "\r", file=sys.stderr, flush=True)
+
+
+class Bar:
+    """Progress over so many pieces of work: a bar, the stage, and the time left; nothing where nobody watches.
+
+    Args:
+        total: How many times it will be called, about.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = max(total, 1)
+        self._begun = 0
+        self._start = time.monotonic()
+
+    def __call__(self, stage: str) -> None:
+        """A new piece of work begins."""
+        done, self._begun = min(self._begun, self._total), self._begun + 1
+        filled = _BAR_WIDTH * done // self._total
+        spent = time.monotonic() - self._start
+        left = f", about {_clock(spent * (self._total - done) / done)} left" if done else ""
+        progress(f"[{'#' * filled}{'.' * (_BAR_WIDTH - filled)}] {done}/{self._total} {stage}{left}")
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
 def complain(text: str) -> None:

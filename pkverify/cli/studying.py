@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from pkverify.cli import targets as problem_targets
 from pkverify.cli.app import Output, RunFormat, app
-from pkverify.cli.output import check_folder, command_line, emit, progress, rendered
+from pkverify.cli.output import Bar, check_folder, command_line, emit, progress, rendered
 
 
 @app.command
@@ -40,9 +40,10 @@ def paper(
         emit(rendered(found.run(), format, output, lambda _: search_text(found)), output)
         return found.exit_code
     from pkverify.checks.paper.table import audit_paper
+    from pkverify.claims import CLAIMS
     from pkverify.report.paper import paper_text
 
-    audited = audit_paper(claims or None, progress=progress)
+    audited = audit_paper(claims or None, progress=Bar(len(claims) or len(CLAIMS)))
     if report is not None:
         from pkverify.report.files import write_report
 
@@ -79,7 +80,13 @@ def proofs() -> int:
     if coq_version() is None:
         emit(f"the formal proof is {proof_state()}; install coq and libcoq-coquelicot to check it\n".encode(), None)
         return 3
-    build = build_proofs(lambda file, done, total: progress(f"{done}/{total} {file}"))
+    bar: list[Bar] = []
+
+    def show(file: str, _: int, total: int) -> None:
+        bar[:] = bar or [Bar(total)]
+        bar[0](f"compiling {file}")
+
+    build = build_proofs(show)
     lines = [
         f"{len(build.files)} files {build.standing.value}, with {build.coq}, in {build.seconds:.0f} s",
         "the theorems rest on " + ", ".join(build.assumptions),

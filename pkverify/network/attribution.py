@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, fields
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pkverify.decomposition import Decomposition, drawer
 from pkverify.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,6 +98,28 @@ class NetworkDecomposition:
         total = self.contributions.sum(1).abs()
         size = self.contributions.abs().sum(1)
         return torch.where(size == 0, 1.0, size / total)
+
+    def plot(self, query: int = 0, output: int = 0) -> Any:
+        """Draw the contributions to one prediction, from its initial to its final value; a matplotlib figure."""
+        return drawer()(self.prediction(query, output), "waterfall")
+
+    def prediction(self, query: int = 0, output: int = 0) -> Decomposition:
+        """One prediction as the record that all routes share; weights and kernels are left out."""
+        count = self.contributions.shape[1]
+        digits = 15 if self.contributions.dtype == torch.float64 else 6
+
+        def text(value: Tensor) -> str:
+            return f"{float(value):.{digits}g}"
+
+        return Decomposition(
+            route="network", digits=digits, query=(Fraction(query),), output=output,
+            initial_output=text(self.initial_output[query, output]),
+            final_output=text(self.final_output[query, output]),
+            contributions=tuple(text(value) for value in self.contributions[query, :, output]),
+            regularizer_term=text(self.regularizer_term[query, output] + self.initial_momentum_term[query, output]),
+            residual=text(self.residual[query, output]), path_kernel=("0",) * count, weights=(None,) * count,
+            weights_absent=dict.fromkeys(range(count), "not asked for"), horizon=Fraction(len(self.nodes)),
+        )  # fmt: skip
 
     def top(self, k: int) -> Top:
         """The k examples with the largest contributions to each query and output.
