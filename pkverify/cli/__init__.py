@@ -9,14 +9,14 @@ from __future__ import annotations
 import sys
 import traceback
 
-from pkverify.cli import checking, conforming, studying
+from pkverify.cli import checking, conforming, networking, studying
 from pkverify.cli.app import app
 from pkverify.cli.output import complain, leave_stdout
 from pkverify.errors import PkverifyError
 
 EXIT_BUG, EXIT_INTERRUPTED = 70, 130
 
-__all__ = ["app", "checking", "conforming", "main", "studying"]
+__all__ = ["app", "checking", "conforming", "main", "networking", "studying"]
 
 
 def main() -> None:

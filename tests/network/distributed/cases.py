@@ -8,16 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # pyright: ignore[reportUnusedImport] # DistributedDataParallel loads it when it is made: once here, for all forks
+from safetensors.torch import save_file
 from torch import Tensor, nn, optim
+from torch.distributed import FileStore  # pyright: ignore[reportPrivateImportUsage]
 from torch.distributed.algorithms.join import Join
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import BatchSampler, DistributedSampler, TensorDataset
 
 from pkverify.network.decompose import decompose
+from pkverify.network.distributed.crew import Crew
+from pkverify.network.distributed.job import run_job
+from pkverify.network.distributed.scale import Cut
+from pkverify.network.distributed.target import Target
 from pkverify.network.identity import identity
 from pkverify.network.path import TrainingPath
 from pkverify.network.record import record
-from tests.network.training_cases import CLASSES, OPTIMIZERS, data, mlp, seeded
+from tests.network.training_cases import CLASSES, OPTIMIZERS, data, mlp, seeded, train
 
 X, Y, QUERY = data()
 LOSS = nn.CrossEntropyLoss()
@@ -71,9 +78,7 @@ def split_of(path: TrainingPath, query: Tensor) -> dict[str, Any]:
     }
 
 
-def parallel(  # noqa: PLR0912 - one run, told in its order
-    rank: int, world: int, name: str, kind: str, to: Path | None, options: dict[str, Any]
-) -> Any:
+def parallel(rank: int, world: int, name: str, kind: str, to: Path | None, options: dict[str, Any]) -> Any:
     """A recorded run on one rank; rank 0 (all, from a folder) splits it."""
     make, x, query = setting(kind)
     model = DistributedDataParallel(seeded(make), **options.get("ddp", {}))
@@ -115,3 +120,32 @@ def alone(world: int, name: str, kind: str, *, passes: int = 1, epochs: int = 1)
                 (LOSS(model(x[batch]), Y[batch]) / passes / world).backward()
             optimizer.step()
     return split_of(path, query)
+
+
+CUT = Cut(query_block=2, example_block=12, point_block=2)
+
+
+def target() -> Target:
+    """What was trained, as the command line names it."""
+    return Target(seeded(mlp, seed=99), LOSS, X, Y)
+
+
+def written(folder: Path, name: str = "momentum") -> Path:
+    """A run of four steps and its queries in a folder."""
+    train(OPTIMIZERS[name], epochs=1, to=folder / "run")
+    save_file({"x": QUERY}, folder / "queries.safetensors")
+    return folder
+
+
+def decomposed(rank: int, world: int, folder: Path, out: str, attempt: str, cut: Cut = CUT) -> None:
+    """One rank of a job, which goes on with what stands."""
+    torch.set_num_threads(1)
+    crew = Crew(FileStore(str(folder / f"store-{out}-{attempt}"), world), rank, world)
+    run_job(
+        folder / "run", target(), folder / "queries.safetensors", folder / out, crew=crew, resume=True, cut=cut
+    )  # fmt: skip
+
+
+def as_tuple() -> tuple[nn.Module, nn.Module, Tensor, Tensor]:
+    """The same for the command line, as users write it."""
+    return seeded(mlp, seed=99), LOSS, X, Y

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from torch.distributed import FileStore  # pyright: ignore[reportPrivateImportUsage]
 
 from pkverify.errors import InputError
 
@@ -57,7 +58,7 @@ def together(work: Work, folder: Path, *arguments: object, world: int = 2) -> li
 def _ranked(work: Work, rank: int, world: int, folder: Path, arguments: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    store = dist.FileStore(str(folder / "store"), world)
+    store = FileStore(str(folder / "store"), world)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=timedelta(seconds=20))
     try:
         result: Any = work(rank, *arguments)
