@@ -165,6 +165,7 @@ def call(function: str, value: Ball, exponent: Fraction | None = None) -> Ball:
         BallDomainError: Where the argument touches a pole, a branch cut or a kink, or the result is not finite.
 
     Example:
+        >>> from pkverify.arithmetic.ball import real
         >>> with series_precision(64, 3):
         ...     [float(c.mid()) for c in coefficients(call("sigmoid", series([real(0), real(1)], 3)))]
         [0.5, 0.25]
@@ -256,6 +257,7 @@ def integrals_of_products(left: Sequence[Sequence[Ball]], right: Sequence[Sequen
         A row for each left vector, an entry for each right one.
 
     Example:
+        >>> from pkverify.arithmetic.ball import real
         >>> with series_precision(64, 2):
         ...     t = series([real(0), real(1)], 2)
         ...     [[value]] = integrals_of_products([[t]], [[t]])
@@ -293,6 +295,7 @@ def solve_linear(matrix: Sequence[Sequence[Ball]], right: Sequence[Ball]) -> lis
         BallDomainError: If the matrix is not proved to be invertible.
 
     Example:
+        >>> from pkverify.arithmetic.ball import real
         >>> [str(v) for v in solve_linear([[real(2)]], [real(1)])]
         ['0.500000000000000']
     """
@@ -319,6 +322,7 @@ def largest_eigenvalue_bound(matrix: Sequence[Sequence[Ball]]) -> Ball:
         BallDomainError: If an entry is not finite.
 
     Example:
+        >>> from pkverify.arithmetic.ball import real
         >>> one, two = real(1), real(2)
         >>> 3 <= float(largest_eigenvalue_bound([[two, one], [one, two]])) < 3.0001
         True

@@ -160,10 +160,12 @@ def sabotages(
         mistakes: Which of ``MISTAKES`` to draw from.
 
     Example:
-        >>> from hypothesis import find
-        >>> wrong = find(sabotages(mistakes=["examples in reverse"]), lambda wrong: len(wrong.problem.data) == 2)
-        >>> wrong.keeps_sums
-        True
+        >>> from hypothesis import given, settings
+        >>> @settings(max_examples=2, database=None, deadline=None)
+        ... @given(sabotages(mistakes=["examples in reverse"]))
+        ... def no_sum_shows_it(wrong):
+        ...     assert wrong.keeps_sums
+        >>> no_sum_shows_it()
     """
     mistake = draw(st.sampled_from(tuple(mistakes)))
     kinds = _WHERE_IT_SHOWS.get(mistake, KINDS)

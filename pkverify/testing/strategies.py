@@ -46,8 +46,8 @@ def numbers(*, largest: int = 2, largest_denominator: int = 5) -> st.SearchStrat
 
     Example:
         >>> from hypothesis import find
-        >>> find(numbers(), lambda value: value > 1)
-        Fraction(2, 1)
+        >>> find(numbers(), lambda value: value >= 1)
+        Fraction(1, 1)
     """
     fractions = {
         Fraction(p, q) for q in range(1, largest_denominator + 1) for p in range(-largest * q, largest * q + 1)

@@ -142,10 +142,10 @@ def wrong_integration(**changes: Callable[[Any], Any]) -> Saboteur:
     """The flow from elsewhere, or to elsewhere."""
 
     def sabotage(patch: Patch) -> None:
-        def integrate(system: AugmentedSystem, initial: Any, horizon: Any, digits: float) -> Any:
+        def integrate(system: AugmentedSystem, initial: Any, horizon: Any, digits: float, **options: Any) -> Any:
             start = changes["initial"](initial) if "initial" in changes else initial
             end = changes["horizon"](horizon) if "horizon" in changes else horizon
-            return flow.integrate(system, start, end, digits)
+            return flow.integrate(system, start, end, digits, **options)
 
         patch.setattr(precise_route, "integrate", integrate)
 

@@ -21,7 +21,8 @@ ROOT = Path(__file__).parent.parent.parent
 CPU = torch.device("cpu")
 
 MEASURED = """
-import json, resource, sys, torch
+import json, sys, torch
+from pathlib import Path
 from torch import nn
 from pkverify.network.tangent_kernel import plan_tangent_kernel, tangent_kernel
 torch.manual_seed(0)
@@ -29,11 +30,13 @@ torch.set_num_threads(1)
 net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Tanh(), nn.Conv2d(16, 16, 3), nn.Tanh(), nn.Flatten(), nn.Linear(6400, 4))
 net, x = net.double(), torch.randn(48, 3, 24, 24, dtype=torch.float64)
 tangent_kernel(net, x[:1], x[:1])  # libraries and their buffers
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def peak():  # not getrusage: what it tells may be the peak of the process that started this one
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
+before = peak()
 budget = float(sys.argv[1])
 plan = plan_tangent_kernel(net, x, x, memory=budget)
 kernel = tangent_kernel(net, x, x, memory=budget)
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+after = peak()
 print(json.dumps([plan.query_block, plan.train_block, plan.peak, after - before, float(kernel.norm())]))
 """
 
@@ -57,6 +60,7 @@ def test_a_budget_does_not_change_the_numbers(name: str) -> None:
     assert len(blocks) > 1
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_measured_memory_stays_within_the_budget() -> None:
     measured = {
         budget: json.loads(

@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 
 from pkverify.cases import case_problems
-from pkverify.checks.run import check
+from pkverify.checks.run import ROUTES, check
 from pkverify.evidence import THEOREM, Evidence, ProblemRun, Run, Verdict
 from pkverify.problem import Problem
 from pkverify.problem_file import parse_problem, read_problem
@@ -64,8 +64,10 @@ def problem(record: Json, name: str) -> Json:
     return found
 
 
-def decompositions(record: Json) -> list[Json]:
-    return [item for found in record["problems"] for item in found["decompositions"]]
+def decompositions(record: Json, *routes: str) -> list[Json]:
+    chosen = routes or ROUTES
+    found = [item for problem in record["problems"] for item in problem["decompositions"]]
+    return [item for item in found if item["route"] in chosen]
 
 
 def flat(value: Any) -> Iterator[str]:
@@ -151,7 +153,7 @@ def test_the_head(record: Json) -> None:
 
 def test_decompositions_are_of_the_asked_queries_route_by_route(record: Json) -> None:
     for name, source in PROBLEMS.items():
-        routes = {"line": ["exact", "precise"], "softmax": ["precise"], "blow-up": []}.get(name, ["exact", "precise"])
+        routes = {"softmax": list(ROUTES[1:]), "blow-up": []}.get(name, list(ROUTES))
         expected = [
             (route, [str(v) for v in query], output)
             for route in routes
@@ -165,7 +167,7 @@ def test_decompositions_are_of_the_asked_queries_route_by_route(record: Json) ->
 
 
 def test_numbers_are_decimals_with_the_asked_digits(record: Json) -> None:
-    for item in decompositions(record):
+    for item in decompositions(record, "exact", "precise"):
         assert item["digits"] == DIGITS
         texts = [item[name] for name in NUMBERS[:3]]
         texts += [*flat(item["contributions"]), *flat(item["path_kernel"]), *flat(item["weights"])]
@@ -178,9 +180,21 @@ def test_numbers_are_decimals_with_the_asked_digits(record: Json) -> None:
         assert Decimal(item["residual"]).is_finite()
 
 
+def test_certified_numbers_are_balls_of_the_asked_radius(record: Json) -> None:
+    found = decompositions(record, "certified")
+    assert found
+    for item in found:
+        assert item["digits"] == DIGITS
+        numbers = [item[name] for name in NUMBERS] + item["contributions"]
+        assert all(set(number) == {"mid", "rad"} for number in numbers)
+        sizes = [abs(Decimal(number["mid"])) for number in numbers]
+        assert all(Decimal(number["rad"]) <= 2 * Decimal(10) ** -DIGITS * max(1, *sizes) for number in numbers)
+        assert abs(Decimal(item["residual"]["mid"])) <= Decimal(item["residual"]["rad"])
+
+
 def test_the_parts_add_up_as_decimals(record: Json) -> None:
     tolerance = Decimal(10) ** (2 - DIGITS) * 10
-    for item in decompositions(record):
+    for item in decompositions(record, "exact", "precise"):
         with localcontext(prec=3 * DIGITS):
             total = sum(map(Decimal, item["contributions"]), Decimal(item["initial_output"]))
             gap = Decimal(item["final_output"]) - total - Decimal(item["regularizer_term"])
@@ -242,7 +256,7 @@ def test_evidence_carries_what_its_verdict_needs(record: Json) -> None:
             assert item["tolerance"] or item["verdict"] != "supported"
             assert item["message"] or item["verdict"] != "not-applicable"
             assert all(set(h) == {"id", "verdict", "message"} for h in item["hypotheses"])
-    assert seen == {"proved", "supported", "not-applicable"}
+    assert seen == {"proved", "certified", "supported", "not-applicable"}
     [blown] = [item for item in problem(record, "blow-up")["evidence"] if item["claim"] == "T1"]
     assert [h["id"] for h in blown["hypotheses"]] == ["H2"]
 
@@ -294,7 +308,7 @@ def test_how_long_it_took_is_not_written(run: Run) -> None:
 def test_the_order_of_sets_does_not_show() -> None:
     code = """
 import sys
-from pkverify.checks.run import check
+from pkverify.checks.run import ROUTES, check
 from pkverify.cases import case_problems
 from pkverify.report.records import run_json
 sys.stdout.buffer.write(run_json(check(case_problems("mlp")[:1], digits=15, claims=["T1", "T1c"])))
