@@ -36,6 +36,7 @@ napoleon_use_ivar = True  # attributes of a record are described once, with the 
 
 
 def setup(app: Sphinx) -> None:
-    """Draw the figures of the gallery before its pages are read."""
-    gallery = Path(__file__).parent / "gallery" / "run.py"
-    app.connect("builder-inited", lambda _: run_path(str(gallery))["draw_figures"]())
+    """Draw the figures of the gallery, and write the page of claims, before the pages are read."""
+    here = Path(__file__).parent
+    app.connect("builder-inited", lambda _: run_path(str(here / "gallery" / "run.py"))["draw_figures"]())
+    app.connect("builder-inited", lambda _: run_path(str(here / "claims_page.py"))["write_claims"]())

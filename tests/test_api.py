@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from decimal import Decimal
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,3 +159,13 @@ def test_problems_made_in_python_and_read_are_the_same() -> None:
 
     assert made == LINE
     assert pk.decompose(made, digits=15) == pk.decompose(LINE, digits=15)
+
+
+def test_report_is_a_verb_before_and_after_its_package_is_loaded(tmp_path: Path) -> None:
+    run = pk.check(LINE, routes=["precise"], digits=15, claims=["T1"])
+    for name in ("first.md", "second.md"):
+        pk.report(run, tmp_path / name)
+        import_module("pkverify.report.files")
+    assert (tmp_path / "first.md").read_text() == (tmp_path / "second.md").read_text().replace(
+        "second-figures", "first-figures"
+    )

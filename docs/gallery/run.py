@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script: Sphinx and the tests load it by its place
 """Run the pages of the gallery: their code against the output that they print, and their figures into files.
 
 ``python docs/gallery/run.py`` draws the figures; Sphinx calls ``draw_figures`` before it reads the pages, and the tests

@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-import pkverify
 from pkverify.errors import InputError
 from pkverify.network.distributed.tiles import Layout, Tile
 from pkverify.network.storage import write_whole
@@ -59,7 +59,7 @@ class Job:
 
 def versions() -> dict[str, str]:
     """Versions of what the numbers depend on."""
-    return {"pkverify": pkverify.__version__, "torch": str(torch.__version__)}
+    return {"pkverify": metadata.version("pkverify"), "torch": str(torch.__version__)}
 
 
 def hash_of_file(file: Path) -> str:
