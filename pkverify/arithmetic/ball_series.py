@@ -296,8 +296,9 @@ def solve_linear(matrix: Sequence[Sequence[Ball]], right: Sequence[Ball]) -> lis
 
     Example:
         >>> from pkverify.arithmetic.ball import real
-        >>> [str(v) for v in solve_linear([[real(2)]], [real(1)])]
-        ['0.500000000000000']
+        >>> [half] = solve_linear([[real(2)]], [real(1)])
+        >>> bool(half == real(1) / 2)
+        True
     """
     try:
         solved = arb_mat([list(row) for row in matrix]).solve(arb_mat([[value] for value in right]))
