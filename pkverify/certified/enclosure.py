@@ -19,6 +19,7 @@ from pkverify.certified.integrals import PathIntegrals
 from pkverify.certified.step import Step
 from pkverify.certified.system import BallSystem, make_system
 from pkverify.errors import FlowError, InputError, UntreatableError
+from pkverify.graph import ProblemGraph, compile_problem
 from pkverify.problem import Problem, Vector
 from pkverify.rational import decimal_text
 
@@ -63,6 +64,11 @@ class Enclosure:
     regularizer_terms: tuple[tuple[Enclosed, ...], ...]
     path_kernels: tuple[tuple[tuple[tuple[Enclosed, ...], ...], ...], ...]
     residuals: tuple[tuple[Enclosed, ...], ...]
+
+    @cached_property
+    def compiled(self) -> ProblemGraph:
+        """The problem's graph."""
+        return compile_problem(self.problem)
 
     @cached_property
     def widest(self) -> Fraction:

@@ -15,7 +15,7 @@ from pkverify.arithmetic.fixed_point import FixedPoint
 from pkverify.certified.along import PathView
 from pkverify.certified.enclosed import Enclosed, enclosed
 from pkverify.certified.enclosure import Enclosure
-from pkverify.graph import ProblemGraph, compile_problem
+from pkverify.graph import ProblemGraph
 from pkverify.jets import Expansion
 from pkverify.rational import decimal_above
 
@@ -83,7 +83,7 @@ def kernel_nonzero(enclosure: Enclosure, query: int, output: int, example: int, 
 def kernel_vanishes(enclosure: Enclosure, query: int, output: int, example: int, other: int = 0) -> bool:
     """Whether the tangent kernel is 0 at all parameters, as far as rational arithmetic on the graph can tell."""
     problem = enclosure.problem
-    compiled = compile_problem(problem)
+    compiled = enclosure.compiled
     rows = [_Gradient(compiled, x, o) for x, o in
             ((enclosure.queries[query], output), (problem.data.inputs[example], other))]  # fmt: skip
     totals: dict[tuple[int | None, int | None], Fraction] = {}

@@ -45,6 +45,11 @@ class CertifiedContext:
         """The trajectory, to be looked at between its ends."""
         return PathView(self.enclosure)
 
+    @cached_property
+    def weights(self) -> list[list[tuple[Enclosed, ...] | str]]:
+        """For each query and example the weight, or the reason why there is none."""
+        return [[kernel_weight(self.enclosure, q, i) for i in self.examples] for q in self.queries]
+
     @property
     def outputs(self) -> range:
         """The model's outputs."""
@@ -103,7 +108,7 @@ def check_identity(context: CertifiedContext) -> Iterator[Evidence]:
             message="the ball of a residual does not contain 0: this contradicts the theorem, and is a bug in pkverify",
         )  # fmt: skip
         return
-    small = all(residual.rad <= tolerance * max(Fraction(1), context_scale(enclosure)) for residual in residuals)
+    small = all(residual.rad <= tolerance * max(Fraction(1), _scale(enclosure)) for residual in residuals)
     yield _certified(
         "T1", context, widest, verdict=Verdict.CERTIFIED if small else Verdict.INCONCLUSIVE,
         tolerance=decimal_text(tolerance, 2),
@@ -161,11 +166,10 @@ def check_path_kernel(context: CertifiedContext) -> Iterator[Evidence]:
 
 def check_ratio_form(context: CertifiedContext) -> Iterator[Evidence]:
     """T1a: every a_i exists, since its path kernel is proved to be away from 0, or to vanish identically (H3)."""
-    enclosure = context.enclosure
     separated, free, open_pairs, widest = 0, 0, list[str](), Fraction(0)
     for q in context.queries:
         for i in context.examples:
-            weight = kernel_weight(enclosure, q, i)
+            weight = context.weights[q][i]
             if not isinstance(weight, str):
                 separated += 1
                 widest = max(widest, *(value.rad for value in weight))
@@ -187,7 +191,6 @@ def check_ratio_form(context: CertifiedContext) -> Iterator[Evidence]:
 
 def check_average(context: CertifiedContext) -> Iterator[Evidence]:
     """T1c: where K_t has one sign along the whole path (H4), a_i lies in the range of -L'_i."""
-    enclosure = context.enclosure
     if len(context.outputs) > 1:
         why = "with several outputs the weight is a vector, and the claim speaks of a number"
         yield not_applicable("T1c", why, "certified")
@@ -200,7 +203,7 @@ def check_average(context: CertifiedContext) -> Iterator[Evidence]:
     for q in context.queries:
         for i in context.examples:
             pair = f"query {q + 1}, example {i + 1}"
-            weight = kernel_weight(enclosure, q, i)
+            weight = context.weights[q][i]
             if isinstance(weight, str):
                 continue
             sign = kernel_sign(context.view, q, 0, i)
@@ -223,12 +226,7 @@ def check_average(context: CertifiedContext) -> Iterator[Evidence]:
         hypothesis = HypothesisEvidence("H4", verdict, (open_pairs or changing or ["no a_i exists"])[0])
         yield not_applicable("T1c", hypothesis.message, "certified", (hypothesis,))
         return
-    widest = max(
-        weight[0].rad
-        for q in context.queries
-        for i in context.examples
-        if not isinstance(weight := kernel_weight(enclosure, q, i), str)
-    )
+    widest = max(weight[0].rad for row in context.weights for weight in row if not isinstance(weight, str))
     yield _certified(
         "T1c", context, Enclosed(Fraction(0), widest), verdict=Verdict.CERTIFIED, message=message,
         more=(HypothesisEvidence("H4", Verdict.CERTIFIED, sign_message),),
@@ -289,7 +287,7 @@ CERTIFIED_CHECKS: dict[str, Callable[[CertifiedContext], Iterator[Evidence]]] = 
 }
 
 
-def context_scale(enclosure: Enclosure) -> Fraction:
+def _scale(enclosure: Enclosure) -> Fraction:
     """``max(|y_0|, |y_T|, sum |contributions|)`` over all outputs: what the digits are relative to."""
     sums = [
         sum((abs(example[c].mid) for example in enclosure.contributions[q]), Fraction(0))

@@ -45,6 +45,8 @@ def formal_evidence(
         "T1b": "T1b_limit",
         "T1c": "T1c_average",
     }
+    if problem.regularizer is not None:
+        del theorems["T1a"]  # its identity has no term of a regulariser
     proved: list[Evidence] = []
     for claim, name in {**theorems, **_OF_ANY_PATH}.items():
         item, theorem = certified.get("T1" if claim in _OF_ANY_PATH else claim), formal_theorem(name)
@@ -58,8 +60,10 @@ def formal_evidence(
         proved.append(
             Evidence(
                 claim, Verdict.PROVED, "formal", (*item.hypotheses, *((fixed,) if "H5" not in stated else ())),
-                residual="0" if claim in _OF_ANY_PATH else item.residual, bound=item.bound, route="certified",
-                message=f"{name} ({theorem.file}): {theorem.meaning}; balls discharge its hypotheses; {state}",
+                residual="0" if claim in _OF_ANY_PATH else item.residual,
+                bound=None if claim in _OF_ANY_PATH else item.bound, route="certified",
+                message=f"{name} ({theorem.file}): {theorem.meaning}; balls discharge its hypotheses ({item.message}); "
+                f"{state}",
             )
         )  # fmt: skip
     return proved

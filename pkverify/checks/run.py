@@ -182,6 +182,10 @@ class _Judged:
             return
         self.decompositions += read_enclosure(enclosure)
         found = certified_evidence(enclosure, self.claims)
+        # Balls that exclude what must be so are no open question, which a weaker route might close: something is wrong.
+        wrong = next((item for item in found if item.verdict is Verdict.INCONCLUSIVE), None)
+        if wrong is not None:
+            self.contradiction = f"the certified route, {wrong.claim}: {wrong.message}"
         self.evidence += [*found, *formal_evidence(self.problem, found, self.claims)]
 
     def _in_doubles(self) -> None:

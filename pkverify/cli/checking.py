@@ -64,9 +64,9 @@ def check(
         problems, digits=digits, routes=split(routes), claims=split(claims), seed=seed, device=device,
         progress=Bar(len(problems) + 1),
     )  # fmt: skip
-    if certificate is not None:
-        _write_certificate(problems[0][1], digits, certificate)
     emit(rendered(run, format, output), output)
+    if certificate is not None:  # after the run is told, which a refusal must not lose
+        _write_certificate(problems[0][1], digits, certificate)
     return run.exit_code
 
 

@@ -237,6 +237,23 @@ def test_descent_is_not_judged_by_an_output_that_hardly_moves(start: str, verdic
     )
 
 
+@pytest.mark.parametrize("field", ["residuals", "initial_outputs"])
+def test_a_ball_that_excludes_what_must_be_is_not_outvoted(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = run.enclose
+
+    def spoiled(*arguments: Any) -> Any:
+        enclosure = original(*arguments)
+        rows = [[replace(number, mid=number.mid + 1) for number in row] for row in getattr(enclosure, field)]
+        return replace(enclosure, **{field: tuple(map(tuple, rows))})
+
+    monkeypatch.setattr(run, "enclose", spoiled)
+    found = check_problem("line", LINE, digits=20, routes=("precise", "certified"))
+
+    assert found.verdicts["T1"] is Verdict.INCONCLUSIVE
+    assert "a bug in pkverify" in found.evidence[0].message
+    assert Run((found,)).exit_code == 3
+
+
 def test_absent_weights_and_other_places_are_not_compared() -> None:
     left, right = decompose_precise(LINE, 30)
 
