@@ -207,9 +207,16 @@ def unfold(expression: Expr, definitions: Mapping[str, Callable[[Expr], Expr]]) 
 
 
 def rebuilt(expression: Expr, parts: list[Expr]) -> Expr:
-    """The expression with other parts; sums, products and powers are not evaluated."""
+    """The expression with other parts; sums, products and powers are not evaluated, except of rational numbers.
+
+    A product like 0*1 left as it stands contradicts itself in SymPy's assumptions. A power of zero stays, so that a
+    division by zero stays visible.
+    """
     if tuple(parts) == expression.args:
         return expression
+    rational = all(part.is_Rational for part in parts)
+    if rational and not (expression.is_Pow and (parts[0].is_zero or not parts[1].is_Integer)):
+        return expression.func(*parts)
     if expression.is_Add or expression.is_Mul or expression.is_Pow:
         return expression.func(*parts, evaluate=False)
     return expression.func(*parts)
