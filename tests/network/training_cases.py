@@ -102,9 +102,11 @@ def train(
     every: int = 1,
     to: Path | None = None,
     clip_norm: float | None = None,
+    inputs: tuple[Tensor, Tensor] | None = None,
 ) -> Run:
-    """A recorded run of minibatches; one example is twice in each batch."""
+    """A recorded run of minibatches; one example is twice in each batch. ``inputs``: other examples and queries."""
     x, y, query = data()
+    x, query = inputs or (x, query)
     model = seeded(make_model)
     optimizer = make_optimizer(model.parameters())
     criterion = loss or nn.CrossEntropyLoss()

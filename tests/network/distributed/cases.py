@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch._dynamo  # pyright: ignore[reportUnusedImport] # DistributedDataParallel loads it when it is made: once here, for all forks
@@ -13,6 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn, optim
 from torch.distributed import FileStore  # pyright: ignore[reportPrivateImportUsage]
 from torch.distributed.algorithms.join import Join
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import BatchSampler, DistributedSampler, TensorDataset
 
@@ -106,6 +108,15 @@ def parallel(rank: int, world: int, name: str, kind: str, to: Path | None, optio
     return None if rank and to is None else split_of(path, query)
 
 
+def sharded(rank: int, world: int) -> None:
+    """A model sharded by FSDP2, which a recording refuses."""
+    del rank
+    mesh = init_device_mesh("cpu", (world,))
+    model = cast("nn.Module", fully_shard(seeded(mlp), mesh=mesh))
+    with record(model, OPTIMIZERS["sgd"](model.parameters()), loss=LOSS, x=X, y=Y):
+        pass
+
+
 def alone(world: int, name: str, kind: str, *, passes: int = 1, epochs: int = 1) -> dict[str, Any]:
     """The same run on one process, recorded by what every rank did."""
     make, x, query = setting(kind)
@@ -125,15 +136,17 @@ def alone(world: int, name: str, kind: str, *, passes: int = 1, epochs: int = 1)
 CUT = Cut(query_block=2, example_block=12, point_block=2)
 
 
-def target() -> Target:
+def target(kind: str = "mlp") -> Target:
     """What was trained, as the command line names it."""
-    return Target(seeded(mlp, seed=99), LOSS, X, Y)
+    make, x, _ = setting(kind)
+    return Target(seeded(make, seed=99), LOSS, x, Y)
 
 
-def written(folder: Path, name: str = "momentum") -> Path:
+def written(folder: Path, name: str = "momentum", kind: str = "mlp") -> Path:
     """A run of four steps and its queries in a folder."""
-    train(OPTIMIZERS[name], epochs=1, to=folder / "run")
-    save_file({"x": QUERY}, folder / "queries.safetensors")
+    make, x, query = setting(kind)
+    train(OPTIMIZERS[name], make, epochs=1, to=folder / "run", inputs=(x, query))
+    save_file({"x": query}, folder / "queries.safetensors")
     return folder
 
 

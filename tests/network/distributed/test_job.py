@@ -27,16 +27,17 @@ from tests.network.distributed.cases import CUT, LOSS, QUERY, X, Y, target, writ
 from tests.network.training_cases import OPTIMIZERS, mlp, seeded, train
 
 
-def run(folder: Path, out: str, cut: Cut = CUT, **options: Any) -> Merged:
-    merged = run_job(folder / "run", target(), folder / "queries.safetensors", folder / out, cut=cut, **options)
+def run(folder: Path, out: str, cut: Cut = CUT, kind: str = "mlp", **options: Any) -> Merged:
+    merged = run_job(folder / "run", target(kind), folder / "queries.safetensors", folder / out, cut=cut, **options)
     assert merged is not None
     return merged
 
 
-def agrees(folder: Path, merged: Merged) -> None:
+def agrees(folder: Path, merged: Merged, kind: str = "mlp") -> None:
     """With the split and the identity of one process, each computed by its own."""
-    path = read_path(folder / "run", seeded(mlp), loss=LOSS, x=X, y=Y)
-    one, many = decompose(path, QUERY), NetworkDecomposition.load(merged.file)
+    trained, query = target(kind), load_queries(folder / "queries.safetensors")
+    path = read_path(folder / "run", trained.model, loss=LOSS, x=trained.x, y=Y)
+    one, many = decompose(path, query), NetworkDecomposition.load(merged.file)
     scale = float(one.contributions.abs().max())
 
     assert merged.holds
@@ -48,17 +49,25 @@ def agrees(folder: Path, merged: Merged) -> None:
         assert float((getattr(one, name) - getattr(many, name)).abs().max()) <= 1e-14
     assert len(many.nodes) == path.step_count
     proof = load_file(merged.proof)["residual"]
-    assert float((proof - identity(path, QUERY).residual).abs().max()) <= 1e-14 * scale
+    assert float((proof - identity(path, query).residual).abs().max()) <= 1e-14 * scale
 
 
 SLOW = pytest.mark.slow
 
 
+DEFAULT = (("sgd decay", "mlp"), ("adamw", "mlp"), ("momentum", "transformer"))
+
+
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in ("sgd decay", "adamw") else SLOW) for name in OPTIMIZERS]
+    ("name", "kind"),
+    [
+        pytest.param(name, kind, marks=() if (name, kind) in DEFAULT else SLOW)
+        for name in OPTIMIZERS
+        for kind in ("mlp", "transformer")
+    ],
 )
-def test_tiles_add_up_to_the_split(name: str, tmp_path: Path) -> None:
-    agrees(tmp_path, run(written(tmp_path, name), "out"))
+def test_tiles_add_up_to_the_split(name: str, kind: str, tmp_path: Path) -> None:
+    agrees(tmp_path, run(written(tmp_path, name, kind), "out", kind=kind), kind)
 
 
 @SLOW

@@ -10,7 +10,7 @@ import torch
 
 from pkverify.errors import InputError
 from pkverify.network.distributed.ranks import unwrapped
-from tests.network.distributed.cases import TOKENS, X, alone, batches, parallel
+from tests.network.distributed.cases import TOKENS, X, alone, batches, parallel, sharded
 from tests.network.distributed.processes import together
 from tests.network.training_cases import OPTIMIZERS
 
@@ -111,11 +111,18 @@ def test_what_would_not_add_up_is_refused_on_all_ranks(options: dict[str, Any], 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mlp", "transformer"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_four_processes(name: str, tmp_path: Path) -> None:
-    (first, *_) = together(parallel, tmp_path, 4, name, "mlp", None, {"epochs": 2}, world=4)
+def test_four_processes(name: str, kind: str, tmp_path: Path) -> None:
+    (first, *_) = together(parallel, tmp_path, 4, name, kind, None, {"epochs": 2}, world=4)
 
-    check(first, "mlp", name, world=4, epochs=2)
+    check(first, kind, name, world=4, epochs=2)
+
+
+def test_a_model_sharded_by_fsdp2_is_refused_on_all_ranks(tmp_path: Path) -> None:
+    for one in together(sharded, tmp_path, 2):
+        assert isinstance(one, InputError)
+        assert "sharded over the ranks (FSDPModule)" in one.what
 
 
 def test_sharded_parameters_are_refused_by_name() -> None:
