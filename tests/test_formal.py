@@ -10,6 +10,7 @@ import pytest
 
 from pkverify.claims import CLAIMS, HYPOTHESES
 from pkverify.errors import InputError, UntreatableError
+from pkverify.exact.proof_steps import prove
 from pkverify.formal import (
     Discharge,
     FormalTheorem,
@@ -435,3 +436,12 @@ def test_all_proofs_compile_and_rest_on_the_recorded_assumptions() -> None:
 
 def test_discharge_says_how() -> None:
     assert {each.discharge for each in formal_theorem("T1_identity").hypotheses} == {*Discharge} - {Discharge.THEOREM}
+
+
+@pytest.mark.parametrize("claim", ["P2", "T1b"])
+def test_what_is_cited_for_eulers_method_names_theorems_that_stand(claim: str) -> None:
+    (cited,) = [each for each in prove(claim).hypotheses if each.id == "cited"]
+    named = re.search(r"proved formally by (\w+) and (\w+) in proofs/(\w+\.v)", cited.message)
+
+    assert named
+    assert {named[1], named[2]} <= {each.name for each in theorems_of(claim) if each.file == named[3]}

@@ -151,7 +151,8 @@ _RATIO = (table.P9, table.P10_NAME, table.P11, table.P12)
 _EULER_PARTS = "These are the parts of Euler's argument: the error of one step, and how bounds on it add up"
 _EULER = (
     "the convergence of Euler's method joins the parts: with H1 each step adds at most eps^2 M/2, the bounds add up to "
-    "eps M/(2 Lam) (exp(Lam T) - 1), and that tends to 0 with floor(T/eps) steps (H5)"
+    "eps M/(2 Lam) (exp(Lam T) - 1), and that tends to 0 with floor(T/eps) steps (H5); in words here, and "
+    "proved formally by T1b_bound and T1b_limit in proofs/GradientDescent.v"
 )
 _THEOREM = r"f_{w(T)}(x) = f_{w(0)}(x) - \sum_i \int_0^T L'_i\,K^g_t(x,x_i)\,dt"
 

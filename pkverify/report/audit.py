@@ -29,6 +29,7 @@ from pkverify.report.document import (
 from pkverify.report.paper import TITLES
 from pkverify.report.phrases import mark
 from pkverify.report.records import EvidenceRecord, RunRecord
+from pkverify.report.theorems import formal_rows
 
 # Counterexamples are told in one line, "CE-A: setting: values; CE-B: ...", and their ids look like this.
 _NEXT = re.compile(r"; (?=(?:CE-[\w-]+|Fig\d[\w-]*|[A-Z]\d\w*(?:-[\w-]+)?): )")
@@ -165,6 +166,7 @@ def _card(claim: Claim, item: EvidenceRecord, figures: Sequence[ReportFigure]) -
     for each in judged.hypotheses:
         if each.message and each.message != "assumed":
             rows.append(("cited" if each.id == "cited" else f"on {each.id}", words(each.message)))
+    rows += [(name or "formal", words(text)) for name, text in formal_rows(claim.id)]
     if claim.remark:
         rows.append(("remark", rich(claim.remark)))
     return [heading, Facts(tuple(rows)), *map(Figure, figures)]

@@ -12,7 +12,7 @@ from rich.table import Table
 from pkverify.checks.paper.table import Audited, Comparison, part_of, standing_behind
 from pkverify.claims import CLAIMS, HYPOTHESES, PARTS, Claim
 from pkverify.evidence import Verdict
-from pkverify.formal import proof_state, theorems_of
+from pkverify.report.theorems import formal_rows
 
 TITLES = {
     "theorem": "Section 2: Theorem 1",
@@ -136,7 +136,7 @@ def _explain(console: Console, each: Comparison) -> None:
     rows += [("instead", claim.repaired)] if claim.repaired else []
     if finding.repaired is not None:
         rows.append(("", f"{finding.repaired.verdict.value} ({finding.repaired.method}): {finding.repaired.message}"))
-    rows += _formal_rows(claim)
+    rows += formal_rows(claim.id)
     console.print()
     console.print(f"{claim.id}  {claim.title}")
     for name, value in rows:
@@ -151,19 +151,8 @@ def claim_text(claim: Claim) -> str:
     rows += [("it uses", ", ".join(claim.uses))] if claim.uses else []
     rows += [("remark", claim.remark)] if claim.remark else []
     rows += [("checked by", behind) for behind in standing_behind(claim.id)]
-    rows += _formal_rows(claim)
+    rows += formal_rows(claim.id)
     return "\n".join([f"{claim.id}  {claim.title}", "", *(f"  {name:<11} {value}" for name, value in rows)]) + "\n"
-
-
-def _formal_rows(claim: Claim) -> list[tuple[str, str]]:
-    """The theorems of the formal proof that carry a claim, with what they need."""
-    theorems = theorems_of(claim.id)
-    if not theorems:
-        return []
-    rows = [("formal", f"{each.kind.value}: {each.name} ({each.file}): {each.meaning}") for each in theorems]
-    needed = dict.fromkeys(h.id for h in theorems[0].hypotheses)
-    rows += [("", f"{theorems[0].name} needs {', '.join(needed)}")] if needed else []
-    return [*rows, ("", f"the formal proof is {proof_state()}")]
 
 
 def _needs(claim: Claim) -> list[tuple[str, str]]:

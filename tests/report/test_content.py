@@ -348,6 +348,10 @@ def test_a_card_tells_all_of_a_claim(audit: Run) -> None:
     assert [mark.word for mark in rows["which is"] if isinstance(mark, Mark)] == ["proved"]
     assert "H1" in words(rows["needs"])
     assert "Euler" in words(rows["cited"])
+    formal = " / ".join(words(value) for name, value in facts.rows if name == "formal")
+    assert "proof: T1b_limit (GradientDescent.v)" in formal
+    assert "counterexample: T1b_needs_horizon" in formal
+    assert "the formal proof is" in formal
 
 
 def test_a_claim_beyond_the_paper_says_so(audit: Run) -> None:
