@@ -35,6 +35,8 @@ BAD: dict[str, tuple[tuple[str, ...], str, str]] = {
     "no route": (("check", "line.toml", "--routes", ","), "pkverify: --routes is empty", "exact, precise"),
     "few digits": (("check", "line.toml", "--digits", "0"), "pkverify: --digits 0", "choose a number"),
     "no folder": (("check", "line.toml", "-o", "no/o.json"), "pkverify: cannot write no/o.json", "no folder no"),
+    "a page of a run": (("check", "line.toml", "-o", "o.html"), "pkverify: cannot write o.html", "report line.toml"),
+    "a page of the paper": (("paper", "T1", "-o", "o.pdf"), "pkverify: cannot write o.pdf", "--report o.pdf"),
     "a folder to write": (("check", "line.toml", *QUICK, "-o", "."), "pkverify: cannot write .", "name a file"),
     "derive no such file": (("derive", "nope.toml"), "pkverify: nope.toml: no such file", "check the path"),
     "explain no such claim": (("claims", "t1C"), "pkverify: there is no claim 't1C'", "did you mean 'T1c'?"),

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 import pkverify
 from pkverify.cli import targets as problem_targets
 from pkverify.cli.app import Output, RunFormat, Target, app
-from pkverify.cli.output import Bar, check_folder, command_line, emit, progress, rendered
+from pkverify.cli.output import Bar, check_folder, check_run_output, command_line, emit, progress, rendered
 from pkverify.errors import InputError, UntreatableError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def check(
             "a run without a problem never passes",
             "name a case (linear, mlp, xent) or a problem file",
         )
-    check_folder(output)
+    check_run_output(output, f"pkverify report {' '.join(targets)} -o {output}")
     check_folder(certificate)
     problems = [pair for target in targets for pair in problem_targets.resolve(target)]
     if certificate is not None and len(problems) != 1:

@@ -56,6 +56,9 @@ def complain(text: str) -> None:
     print(text.rstrip("\n"), file=sys.stderr)
 
 
+PAGES = frozenset({".html", ".pdf", ".tex", ".md"})
+
+
 def leave_stdout() -> None:
     """After its reader left, as in `pkverify claims | head`: point stdout elsewhere, so that no flush complains."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -107,3 +110,12 @@ def check_folder(path: Path | None) -> None:
     """Refuse a file that cannot be written; before a long run, and not after it."""
     if path is not None and not path.parent.is_dir():
         raise InputError(f"cannot write {path}", f"there is no folder {path.parent}", "make it, or name another file")
+
+
+def check_run_output(path: Path | None, instead: str) -> None:
+    """Refuse to write a run's text under the name of a page; ``instead`` is the command that writes pages."""
+    check_folder(path)
+    if path is not None and path.suffix in PAGES:
+        raise InputError(
+            f"cannot write {path}", f"-o writes text, JSON or JUnit XML, and no {path.suffix} page", instead
+        )

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from pkverify.cli import targets as problem_targets
 from pkverify.cli.app import Output, RunFormat, app
-from pkverify.cli.output import Bar, check_folder, command_line, emit, progress, rendered
+from pkverify.cli.output import Bar, check_folder, check_run_output, command_line, emit, progress, rendered
 
 
 @app.command
@@ -30,7 +30,7 @@ def paper(
     Exit code 0 when every claim comes out as the registry says (a false one is expected to be refuted), 1 when one
     comes out otherwise, 3 for holes and undecided claims. With --search: 1 when a counterexample is found, else 0.
     """
-    check_folder(output)
+    check_run_output(output, f"pkverify paper --report {output}")
     check_folder(report)
     if search is not None:
         from pkverify.checks.search import search_run
