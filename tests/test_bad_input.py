@@ -268,12 +268,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refusal(path: Path) -> InputError:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(InputError) as caught:
         read_problem(path)
 
     error = caught.value
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert error.exit_code == 2
     assert error.what.startswith(f"{path}: ")
     assert error.why

@@ -273,11 +273,11 @@ LARGE = {
 
 @pytest.mark.parametrize("text", LARGE.values(), ids=LARGE.keys())
 def test_what_is_too_large_is_refused_soon(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(InputError) as caught:
         parse_expression(text, NAMES)
 
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
     assert len(str(caught.value)) < 500
 
 

@@ -70,14 +70,14 @@ def test_numbers_are_read_exactly(value: object, expected: Fraction) -> None:
 
 @pytest.mark.parametrize(("value", "complaint"), BAD, ids=range(len(BAD)))
 def test_what_is_no_number_is_refused(value: object, complaint: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(InputError) as caught:
         parse_rational(value)
 
     assert complaint in caught.value.what
     assert caught.value.fix
     assert len(str(caught.value)) < 400
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 @given(st.fractions())
