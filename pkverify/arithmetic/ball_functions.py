@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import lru_cache
 
-from flint import acb
+from flint import acb, arb
 
-from pkverify.arithmetic.ball import Ball, BallAlgebra, BallDomainError, real, real_part, refuse_cut
+from pkverify.arithmetic.ball import (
+    Ball,
+    BallAlgebra,
+    BallDomainError,
+    real,
+    real_part,
+    refuse_cut,
+    working_precision,
+)
 
 
 def lambert_w(ball: Ball) -> Ball:
@@ -62,3 +71,17 @@ def integral(integrand: Callable[[Ball], Ball], start: Fraction | Ball, end: Fra
 
     first, last = (acb(real(end)) if isinstance(end, Fraction | int) else acb(end) for end in (start, end))
     return real_part(acb.integral(guarded, first, last))
+
+
+@lru_cache(maxsize=64)
+def gauss_rule(count: int, bits: int) -> tuple[tuple[Ball, Ball], ...]:
+    """The nodes and weights of the Gauss-Legendre rule on [0, 1], each in a ball of so many bits.
+
+    Example:
+        >>> [(float(node), float(weight)) for node, weight in gauss_rule(1, 64)]
+        [(0.5, 1.0)]
+    """
+    with working_precision(bits):
+        upper = [arb.legendre_p_root(count, k, weight=True) for k in range((count + 1) // 2)]  # the rule is symmetric
+        rule = upper + [(-node, weight) for node, weight in upper[: count // 2]]
+        return tuple(((1 + node) / 2, weight / 2) for node, weight in rule)

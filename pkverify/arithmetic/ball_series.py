@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
-from flint import acb, arb, arb_mat, arb_series, ctx
+from flint import acb, arb, arb_mat, arb_poly, arb_series, ctx
 
 from pkverify.arithmetic.ball import (
     Ball,
@@ -231,6 +232,12 @@ def horner(values: Sequence[Ball], point: Ball) -> Ball:
     return total
 
 
+def polynomial_values(polynomials: Sequence[Sequence[Ball]], points: Sequence[Ball]) -> list[list[Ball]]:
+    """For each point, the values there of the polynomials with these coefficients."""
+    made = [arb_poly(list(values)) for values in polynomials]
+    return [[polynomial(point) for polynomial in made] for point in points]
+
+
 def product_coefficients(left: Sequence[Ball], right: Sequence[Ball]) -> list[Ball]:
     """All coefficients of the product of two polynomials."""
     if not left or not right:
@@ -286,6 +293,27 @@ def _padded(vectors: Sequence[Sequence[Ball]]) -> list[list[list[Ball]]]:
 
 
 # Matrices.
+
+
+Matrix = Any  # an ``arb_mat``, read as ``matrix[i, j]`` and added with ``+``: python-flint ships no types
+
+
+def zero_matrix(rows: int, columns: int) -> Matrix:
+    """A matrix of zeros."""
+    return arb_mat(rows, columns)
+
+
+def inner_products(left: Sequence[Sequence[Ball]], right: Sequence[Sequence[Ball]]) -> Matrix:
+    """For each pair of real vectors their inner product: a row for each left one, an entry for each right one.
+
+    Example:
+        >>> from pkverify.arithmetic.ball import real
+        >>> float(inner_products([[real(1), real(2)]], [[real(3), real(4)]])[0, 0])
+        11.0
+    """
+    if not left or not right:
+        return arb_mat(len(left), len(right))
+    return arb_mat([list(v) for v in left]) * arb_mat([list(v) for v in right]).transpose()
 
 
 def solve_linear(matrix: Sequence[Sequence[Ball]], right: Sequence[Ball]) -> list[Ball]:

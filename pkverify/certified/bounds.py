@@ -45,6 +45,16 @@ def cauchy_tail(disc: Fraction, order: int) -> Ball:
     return upper_bound(ratio ** (order + 1) / (1 - ratio))
 
 
+def quadrature_tail(disc: Fraction, count: int) -> Ball:
+    """How far Gauss's rule with so many nodes may be from an integral over [0, 1].
+
+    For a function that is analytic, and bounded by 1, on ``|tau| <= disc``.
+    """
+    half_axis = real(2 * disc - 1)  # the larger one, relative to 1/2, of the largest ellipse around [0, 1] in the disc
+    decay = (half_axis + (half_axis * half_axis - 1).sqrt()) ** -2
+    return upper_bound(2 * (1 + real(Fraction(1, 4 * count**2 - 1))) * decay**count / (1 - decay))
+
+
 def defect_bound(polynomials: Polynomials, gradient: Sequence[Ball], length: Ball, bounds: Sequence[Ball],
                  tail: Ball) -> Ball:  # fmt: skip
     """A bound of ``|p'(tau) / length - F(p(tau))|`` over tau in [0, 1], where F = -gradient.
@@ -120,10 +130,10 @@ def series_part(tail: Ball) -> Ball:
 
 
 def lipschitz_part(error: Ball, margin: Ball) -> Ball:
-    """How far a product moves over this distance in real space, relative to the bounds of its factors nearby.
+    """How far an inner product moves over this distance in real space, relative to the bounds of its factors nearby.
 
     Args:
         error: The distance.
         margin: By how much the complex neighbourhood, on which the factors are bounded, is wider than that.
     """
-    return 2 * error / margin
+    return error / margin

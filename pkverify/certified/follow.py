@@ -46,6 +46,8 @@ _MOST_USABLE = 2.0**12
 _LONGEST_SERIES = 2.5  # relative to the degree of p
 _TUBE = 6  # log2 of the tube over the error expected
 _TUBE_TRIES = 4
+_MARGIN_STEPS = 4  # that a neighbourhood's width serves
+_TUBES = 2**14  # neighbourhoods at least this much wider than the error are narrowed further
 
 
 class TooCoarseError(Exception):
@@ -57,16 +59,14 @@ class StepValues:
     """What was evaluated on the way to a step, for the path integrals.
 
     Attributes:
-        series: Gradient and Jacobian of every row along p, as series in tau.
-        limits: The same on the box of the disc.
+        polynomials: p, as exact balls.
+        limits: Gradient and Jacobian of every row on the box of the disc.
         near: The same on the complex box around the path.
-        tail: The Cauchy tail at the order of the series.
     """
 
-    series: list[RowValues]
+    polynomials: list[list[Ball]]
     limits: list[RowValues]
     near: list[RowValues]
-    tail: Ball
 
 
 @dataclass
@@ -113,7 +113,7 @@ class Follower:
         self.lengths: list[Fraction] = []
         self._scale = _power_of_two(self.problem.horizon)
         self._reach = 0.0  # the last disc's radius, in time
-        self._margin = _WIDEST_MARGIN
+        self._margin, self._margin_age = _WIDEST_MARGIN, -1
         self._parts = 1
         self._constant_norm: list[Ball] | None = None
         try:
@@ -171,9 +171,8 @@ class Follower:
         order = expansion_order(disc.order, self.order)
         ratio = Fraction(floor(disc.ratio * 64), 64)
         with series_precision(self.bits + 16, order + 1):
-            rows = self.system.evaluate([series(p, order + 1) for p in balls])
-            gradient = self.system.total_gradient(rows)
-        if not all(is_finite(v) for line in _lines(rows) for v in line):
+            gradient = self.system.gradient_at([series(p, order + 1) for p in balls])
+        if not all(map(is_finite, gradient)):
             raise BallDomainError("a series along the path is not finite")
         tail, size = bounds.cauchy_tail(ratio, order), real(length)
         defect = bounds.defect_bound(balls, gradient, size, disc.flow, tail)
@@ -198,7 +197,7 @@ class Follower:
                     error_start=midpoint(self.error), error_sup=midpoint(upper_bound(largest)),
                     error_end=midpoint(end),
                 )  # fmt: skip
-                return step, StepValues(rows, disc.limits, nearby[1], tail)
+                return step, StepValues(balls, disc.limits, nearby[1])
             tube = _dyadic_above(largest, 2, self.bits)
         raise TooCoarseError
 
@@ -256,23 +255,33 @@ class Follower:
         disc = Fraction(floor(ratio * 64), 64)
         limits = self.system.evaluate(bounds.disc_box(balls, disc), is_complex=True)
         flow = [upper_bound(entry) for entry in self.system.total_gradient(limits)]
-        largest = _largest_bits(_lines(limits))
-        size = max(_largest_bits([flow]), 2 * largest, 0) + log2_of(length)
+        sizes = [magnitude_bits(_largest(lines)) for lines in (_lines(limits), [flow])]
+        size = max(2 * sizes[0], sizes[1], 0) + log2_of(length)
         order = (self.digits * log2(10) + 4 + size - log2(1 - 1 / ratio)) / log2(ratio)
         return _Disc(ratio, limits, flow, order)
 
     def _find_margin(self, balls: list[list[Ball]], length: Fraction) -> tuple[Fraction, list[RowValues]] | None:
-        """A complex neighbourhood of the path on which everything is analytic, and the bounds there."""
-        margin = self._margin = min(2 * self._margin, _WIDEST_MARGIN)
-        while margin > length * COLLAPSE:
+        """A complex neighbourhood of the path on which everything is analytic, and the bounds there.
+
+        Of those tried, the one on which products of rows are proved to move least: bounds grow with the width, but it
+        divides them. None is so narrow that the tube might not fit. What was best serves a few more steps.
+        """
+        narrowest = (self.error + real(Fraction(10) ** -floor(self.digits))) * _TUBES
+        self._margin_age = (self._margin_age + 1) % _MARGIN_STEPS
+        is_new = self._margin_age == 0
+        margin, best, least = min((1 + is_new) * self._margin, _WIDEST_MARGIN), None, inf
+        while margin > length * COLLAPSE and (best is None or (is_new and bool(narrowest < real(margin)))):
             try:
                 near = self.system.evaluate(bounds.path_neighbourhood(balls, margin), is_complex=True)
-                _largest_bits(_lines(near))  # refuses what is not finite
-                self._margin = margin
-                return margin, near
+                moved = 2 * log2_of(midpoint(_largest(_lines(near)))) - log2_of(margin)
             except BallDomainError:
-                margin /= 2
-        return None
+                near, moved = None, inf
+            if best is not None and moved >= least:
+                break
+            if near is not None:
+                best, least, self._margin = (margin, near), moved, margin
+            margin /= 2
+        return best
 
     # -- polynomials
 
@@ -422,13 +431,13 @@ def _lines(rows: Sequence[RowValues]) -> list[list[Ball]]:
     return [line for row in rows for line in (row.gradient, *row.jacobian) if line]
 
 
-def _largest_bits(lines: Sequence[Sequence[Ball]]) -> int:
-    """The binary logarithm of the largest bound of their lengths, rounded up.
+def _largest(lines: Sequence[Sequence[Ball]]) -> Ball:
+    """The largest bound of their lengths.
 
     Raises:
         BallDomainError: If one is not finite, or of a size that no step could make up for.
     """
-    bits = max((magnitude_bits(norm_bound(line)) for line in lines), default=0)
-    if bits > _MOST_BITS:
+    sizes = [norm_bound(line) for line in lines]
+    if max(map(magnitude_bits, sizes), default=0) > _MOST_BITS:
         raise BallDomainError("a bound is too large to be of use")
-    return bits
+    return max(sizes, default=real(0))

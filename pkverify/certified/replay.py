@@ -50,6 +50,8 @@ class Replay:
         self._operations: list[tuple[Any, ...]] = []
         for number in _scheduled(graph, wanted):
             self._compile(number, graph.nodes[number])
+        used = {*wanted, *(n for kind, _, details in self._operations if kind == _PRODUCT for n in details)}
+        self._used_constants = {number: value for number, value in self._constants.items() if number in used}
 
     def evaluate(self, params: Sequence[Ball]) -> list[Ball]:
         """The wanted nodes at these parameters.
@@ -57,7 +59,7 @@ class Replay:
         Raises:
             BallDomainError: Where a function is undefined or not analytic, or a value is not finite.
         """
-        values: dict[int, Ball] = dict(self._constants)
+        values = self._used_constants.copy()
         for number, index in self._params.items():
             values[number] = params[index]
         for kind, number, details in self._operations:

@@ -71,6 +71,7 @@ class BallSystem:
         self.leaves += [{("input", k): ball for k, ball in enumerate(box)} for box in boxes]
         self._real = [self._replay(row, is_complex=False) for row in range(len(self.leaves))]
         self._complex = [self._replay(row, is_complex=True) for row in range(len(self.leaves))]
+        self._first = [len(self._gradient_nodes(row)) for row in range(len(self.leaves))]  # of the Jacobian's values
         self._gradients: list[Replay] | None = None
         self._hessian = HessianSystem(problem, compiled, self.leaves)
 
@@ -90,7 +91,7 @@ class BallSystem:
         return self._hessian
 
     def gradient_at(self, params: Sequence[Ball]) -> list[Ball]:
-        """The gradient of the total loss alone, at real balls."""
+        """The gradient of the total loss alone, at real balls or at series."""
         if self._gradients is None:
             rows = range(self.examples + (self.penalty_row is not None))
             self._gradients = [Replay(self.compiled.graph, self._gradient_nodes(r), self.leaves[r]) for r in rows]
@@ -119,9 +120,8 @@ class BallSystem:
         return () if row == self.penalty_row else self.compiled.jacobian
 
     def _split(self, row: int, values: list[Ball]) -> RowValues:
-        size, first = self.size, len(self._gradient_nodes(row))
-        lines = len(self._jacobian_nodes(row))
-        return RowValues(values[:first], [values[first + c * size : first + (c + 1) * size] for c in range(lines)])
+        size, first = self.size, self._first[row]
+        return RowValues(values[:first], [values[c : c + size] for c in range(first, len(values), size)])
 
 
 class HessianSystem:

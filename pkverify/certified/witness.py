@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pkverify.arithmetic.ball import real, spanning, working_precision
-from pkverify.arithmetic.ball_series import series, series_precision
 from pkverify.certified import bounds
 from pkverify.certified.along import PathView
 from pkverify.certified.enclosed import Enclosed, enclosed
@@ -134,14 +133,9 @@ def kernel_zero(problem: Problem, example: int, low: Vector, high: Vector, digit
         system = make_system(problem, (), [[spanning(min(a, b), max(a, b)) for a, b in zip(low, high, strict=True)]])
         integrals, [row] = PathIntegrals(system), system.box_rows
         for step in enclosure.steps:
-            with series_precision(enclosure.bits, step.order + 1):
-                polynomials = step.balls()
-                values = StepValues(
-                    system.evaluate([series(p, step.order + 1) for p in polynomials]),
-                    system.evaluate(bounds.disc_box(polynomials, step.disc), is_complex=True),
-                    system.evaluate(bounds.path_neighbourhood(polynomials, step.margin), is_complex=True),
-                    bounds.cauchy_tail(step.disc, step.order),
-                )
+            polynomials = step.balls()
+            boxes = bounds.disc_box(polynomials, step.disc), bounds.path_neighbourhood(polynomials, step.margin)
+            values = StepValues(polynomials, *(system.evaluate(box, is_complex=True) for box in boxes))
             integrals.add(step, values)
         start = [real(v) for v in problem.initial]
         [after], [before] = (system.outputs_at(row, at) for at in (final_box(enclosure.steps[-1]), start))

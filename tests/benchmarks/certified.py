@@ -27,6 +27,7 @@ from pkverify.problem_file import parse_problem
 from tests.benchmarks.precise import NEURON, by_odefun
 
 SEED = 1
+SHORT = 5.0  # seconds of a run that is repeated
 
 
 def network(width: int, examples: int, horizon: int, queries: int = 1) -> Problem:
@@ -83,12 +84,14 @@ def against_odefun(pairs: Iterable[tuple[int, int]]) -> None:
 
 
 def table(title: str, rows: Iterable[tuple[str, Problem, int]]) -> list[tuple[float, float]]:
-    """Prints a table; its (label, seconds) come back."""
+    """Prints a table, the fastest of three runs where they are short; its (label, seconds) come back."""
     points: list[tuple[float, float]] = []
     print(f"\n{title:>24} {'time':>10} {'steps':>6} {'radius':>9}")
     for label, problem, digits in rows:
         try:
             seconds, found = timed(problem, digits)
+            again = 2 if seconds < SHORT else 0
+            seconds = min([seconds, *(timed(problem, digits)[0] for _ in range(again))])
         except PkverifyError as error:
             print(f"{label:>24} {error.what}", flush=True)
         else:
@@ -136,6 +139,7 @@ def main() -> None:
         }
         table("parameters, one unit", [(str(d), neurons(d), 20) for d in (2, 4, 8, 16, 30)[:last]])
         table("queries", [(str(q), network(2, 10, 1, q), 20) for q in (1, 5, 20)[:last]])
+        table("queries, 29 params", [(str(q), network(7, 10, 1, q), 20) for q in (1, 5, 20)[:last]])
         table("29 params, horizon", [(str(t), network(7, 10, t), 20) for t in (1, 10)[:last]])
         if arguments.plot:
             draw(arguments.plot, drawn)

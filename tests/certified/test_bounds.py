@@ -8,8 +8,10 @@ from fractions import Fraction
 import pytest
 
 from pkverify.arithmetic.ball import dyadic, endpoints, real, working_precision
+from pkverify.arithmetic.ball_functions import gauss_rule
 from pkverify.arithmetic.ball_series import integrals_of_products, series, series_precision
 from pkverify.certified import bounds
+from pkverify.certified.integrals import node_count
 from pkverify.certified.replay import Replay
 from pkverify.certified.system import has_convex_data, make_system
 from pkverify.graph import Graph, compile_problem
@@ -39,6 +41,40 @@ def test_without_the_tail_an_integral_is_missed(monkeypatch: pytest.MonkeyPatch)
     missing, bound = missing_from_integral(5)
 
     assert missing > bound
+
+
+def missing_from_sum(count: int) -> tuple[Fraction, Fraction]:
+    """How far Gauss's sum of 1/(2 - tau) is from the integral over [0, 1], log 2; and the bound of it."""
+    with working_precision(200):
+        found = sum((weight / (2 - node) for node, weight in gauss_rule(count, 200)), real(0))
+        bound = 2 * bounds.quadrature_tail(Fraction(3, 2), count)  # 1/(2 - tau) is at most 2 on the disc
+        return endpoints(abs(real(2).log() - found))[0], endpoints(bound)[1]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 20])
+def test_sums_over_nodes_are_within_their_tail(count: int) -> None:
+    missing, bound = missing_from_sum(count)
+
+    # The ellipse through 2 has the half-axes' sum 3 + sqrt(8), the one within the disc only 2 + sqrt(3).
+    assert 0 < missing <= bound < 100 * missing * (Fraction(34, 14) + Fraction(1, 10)) ** count
+
+
+def test_without_its_tail_a_sum_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "quadrature_tail", lambda *_: real(0))
+
+    missing, bound = missing_from_sum(3)
+
+    assert missing > bound
+
+
+@pytest.mark.parametrize("disc", [Fraction(13, 10), Fraction(2), Fraction(64)])
+@pytest.mark.parametrize("bits", [-5.0, 30.0, 103.5, 700.0])
+def test_nodes_are_enough_and_not_many_more(disc: Fraction, bits: float) -> None:
+    count = node_count(disc, bits)
+
+    with working_precision(64):
+        assert float(bounds.quadrature_tail(disc, count)) <= 1.4 * 2**-bits
+        assert count == 1 or float(bounds.quadrature_tail(disc, count - 1)) > 2**-bits
 
 
 @pytest.mark.parametrize("distance", [Fraction(1, 50), Fraction(1, 10**6)])

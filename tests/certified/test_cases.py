@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import pytest
 
+from pkverify.arithmetic.ball import Ball
 from pkverify.cases import CASES, case_problems
 from pkverify.certified.enclosed import Enclosed
 from pkverify.certified.enclosure import Enclosure, enclose
+from pkverify.certified.system import BallSystem
 from pkverify.precise.route import solve_precise
 from pkverify.precise.solution import Solution
 from pkverify.problem import Problem
 from pkverify.problem_file import parse_problem
+from tests.benchmarks.certified import network
 
 PROBLEMS = [pytest.param(problem, id=name) for case in CASES for name, problem in case_problems(case)]
 
@@ -70,6 +74,23 @@ def test_a_stiff_linear_problem_is_certified() -> None:
     assert found.residuals[0][0].contains(0)
 
 
+@pytest.mark.parametrize("width", [2, 7])
+def test_twenty_queries_need_no_finer_path_than_one(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    expanded = list[int]()
+    gradient_at = BallSystem.gradient_at
+
+    def counted(system: BallSystem, params: Sequence[Ball]) -> list[Ball]:
+        expanded.append(len(system.queries))
+        return gradient_at(system, params)
+
+    monkeypatch.setattr(BallSystem, "gradient_at", counted)
+    one, many = (enclose(network(width, 10, 1, queries), 20, tries=1) for queries in (1, 20))
+
+    assert sorted(expanded) == [1] * len(one.steps) + [20] * len(many.steps)
+    assert len(one.steps) == len(many.steps)
+    assert many.widest < 10 * one.widest < Fraction(1, 10**22)
+
+
 def test_twenty_queries_cost_one_trajectory() -> None:
     problem = parse_problem("""
     model = {kind = "mlp", layers = [1, 2, 1], activation = "tanh"}
@@ -81,6 +102,6 @@ def test_twenty_queries_cost_one_trajectory() -> None:
 
     one, many = enclose(problem, 12, queries[:1]), enclose(problem, 12, queries)
 
-    assert len(many.steps) <= len(one.steps) + 2
+    assert len(many.steps) == len(one.steps)
     a, b = one.contributions[0][0][0], many.contributions[0][0][0]
     assert abs(a.mid - b.mid) <= a.rad + b.rad

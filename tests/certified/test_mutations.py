@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pkverify.arithmetic.ball import Ball, real, working_precision
-from pkverify.certified import bounds, follow, system
+from pkverify.certified import bounds, follow, integrals, system
 from pkverify.certified.enclosure import enclose, enclose_once
 from pkverify.certified.follow import Follower, TooCoarseError
 from pkverify.certified.system import make_system
@@ -40,15 +40,17 @@ MUTATIONS: list[tuple[str, Any, str, Any, tuple[str, ...]]] = [
     ("the logarithmic norm", bounds, "propagated_error", without_growth, ("growth", "blow-up")),
     ("the radius carried over", bounds, "propagated_error", without_radius, ("growth", "blow-up", "balanced")),
     ("the defect", bounds, "propagated_error", without_defect, ("growth", "blow-up", "sine")),
+    ("the distance to the path", bounds, "lipschitz_part", nothing, ("growth",)),
 ]
 
 
 @pytest.fixture
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Polynomials of degree 5, and a defect that is all in the tail: no bound has room to spare."""
+    """Polynomials of degree 5, a defect that is all in the tail, and few nodes: no bound has room to spare."""
     monkeypatch.setattr(follow, "series_order", lambda _: 5)
     monkeypatch.setattr(follow, "expansion_order", lambda _, degree: degree - 1)
     monkeypatch.setattr(follow, "_LONGEST_SERIES", 1e9)
+    monkeypatch.setattr(integrals, "node_count", lambda *_: 2)
 
 
 def violations(families: tuple[str, ...]) -> list[str]:
@@ -62,6 +64,29 @@ def violations(families: tuple[str, ...]) -> list[str]:
                 continue
             found += [f"{family} {seed}: {name}" for name in misses(truth, enclosure)]
     return found
+
+
+def of_few_nodes(monkeypatch: pytest.MonkeyPatch, family: str, count: int) -> list[str]:
+    """What is missed along a path that is known well, when integrals are sums over so many nodes a step."""
+    monkeypatch.setattr(integrals, "node_count", lambda *_: count)
+    cases = [true_case(family, seed) for seed in range(20, 22)]
+    return [
+        name
+        for truth in cases
+        for name in misses(truth, enclose_once(truth.problem, 5, truth.problem.query_inputs, 14.0))
+    ]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("count", [1, 3])
+def test_integrals_of_few_nodes_hold_by_their_tail(monkeypatch: pytest.MonkeyPatch, family: str, count: int) -> None:
+    assert of_few_nodes(monkeypatch, family, count) == []
+
+    monkeypatch.setattr(bounds, "quadrature_tail", nothing)
+    missed = of_few_nodes(monkeypatch, family, count)
+
+    assert not any("params" in name or "output" in name for name in missed)
+    assert len(missed) >= 4
 
 
 @pytest.mark.usefixtures("coarse")
