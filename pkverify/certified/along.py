@@ -14,6 +14,7 @@ from pkverify.arithmetic.ball_series import (
     around,
     coefficients,
     horner,
+    integrals_of_products,
     norm_bound,
     product_coefficients,
     series,
@@ -74,6 +75,50 @@ class PathView:
             self.system: BallSystem = make_system(enclosure.problem, enclosure.queries)
         self._visited: dict[int, _Visit] = {}
 
+    def path_kernels(self, most_pairs: int) -> list[list[list[list[Enclosed]]]]:
+        """The integrals of the tangent kernels, from power series: a second route to those of the enclosure.
+
+        No node of a quadrature is used: the rows are expanded along p, their products integrated term by term, and what
+        the series leave out is bounded by Cauchy's estimate.
+
+        Args:
+            most_pairs: The first queries are taken, as many as make no more pairs with examples; at least one.
+
+        Returns:
+            [q][m][C][C], the query's output first; q may be less than the number of queries.
+        """
+        system, outputs = self.system, range(self.system.outputs)
+        rows = system.query_rows[: max(most_pairs // system.examples, 1)]
+        lefts = [(row, c) for row in rows for c in outputs]
+        rights = [(i, o) for i in range(system.examples) for o in outputs]
+        sums = {(left, right): real(0) for left in lefts for right in rights}
+        for number, step in enumerate(self.enclosure.steps):
+            visit = self._visit(number, step)
+            with working_precision(self.enclosure.bits):
+                vectors = [[visit.series[row].jacobian[o] for row, o in side] for side in (lefts, rights)]
+                for left, line in zip(lefts, integrals_of_products(*vectors), strict=True):
+                    for right, value in zip(rights, line, strict=True):
+                        sums[left, right] += real(step.length) * around(value, visit.product_error(step, left, right))
+        with working_precision(self.enclosure.bits):
+            return [
+                [[[enclosed(sums[(row, c), (i, o)]) for o in outputs] for c in outputs] for i in range(system.examples)]
+                for row in rows
+            ]
+
+    def displacement(self) -> list[Enclosed]:
+        """``-integral grad L(w) dt`` over the steps, from power series: d numbers, those of ``w(T) - w(0)``."""
+        sums = [real(0)] * self.system.size
+        for number, step in enumerate(self.enclosure.steps):
+            visit = self._visit(number, step)
+            with series_precision(self.enclosure.bits, step.order + 1):
+                entries = zip(*map(self.system.total_gradient, (visit.series, visit.disc, visit.near)), strict=True)
+                for j, (entry, on_disc, nearby) in enumerate(entries):
+                    value = sum((c / (k + 1) for k, c in enumerate(coefficients(entry))), real(0))
+                    error = upper_bound(on_disc) * visit.tail + upper_bound(nearby) * _movement(step)
+                    sums[j] -= real(step.length) * around(value, error)
+        with working_precision(self.enclosure.bits):
+            return list(map(enclosed, sums))
+
     def tangent_kernel(self, query: int, output: int, example: int, other: int = 0) -> Iterator[Stretch]:
         """``K_t`` between a query's output and an example's, step by step."""
         row = self.system.query_rows[query]
@@ -84,14 +129,8 @@ class PathView:
                 pairs = zip(visit.series[row].jacobian[output], visit.series[example].jacobian[other], strict=True)
                 for left, right in pairs:
                     values = _added(values, product_coefficients(coefficients(left), coefficients(right)))
-                cut, moved = (
-                    norm_bound(rows[row].jacobian[output]) * norm_bound(rows[example].jacobian[other])
-                    for rows in (visit.disc, visit.near)
-                )
-                apart = real(step.margin) - real(step.error_sup)
-                error = cut * bounds.series_part(visit.tail)
-                error += moved * bounds.lipschitz_part(real(step.error_sup), apart)
-                yield Stretch(step, values, upper_bound(error), self.enclosure.bits)
+                error = visit.product_error(step, (row, output), (example, other))
+                yield Stretch(step, values, error, self.enclosure.bits)
 
     def loss_derivative(self, example: int, output: int = 0) -> Iterator[Stretch]:
         """``dL_i/dy`` of an example along the path, step by step; with the factor 1/m of a mean."""
@@ -108,8 +147,7 @@ class PathView:
                     )
                 ]
                 error = upper_bound(limits[0]) * bounds.cauchy_tail(step.disc, step.order)
-                apart = real(step.margin) - real(step.error_sup)
-                error += upper_bound(limits[1]) * real(step.error_sup) / apart
+                error += upper_bound(limits[1]) * _movement(step)
                 yield Stretch(step, coefficients(value), upper_bound(error), self.enclosure.bits)
 
     def _visit(self, number: int, step: Step) -> _Visit:
@@ -131,6 +169,20 @@ class _Visit:
     disc: list[RowValues]
     near: list[RowValues]
     tail: Ball
+
+    def product_error(self, step: Step, left: tuple[int, int], right: tuple[int, int]) -> Ball:
+        """How far the product of two rows' series may be from their tangent kernel, for a row and an output each."""
+        cut, moved = (
+            norm_bound(rows[left[0]].jacobian[left[1]]) * norm_bound(rows[right[0]].jacobian[right[1]])
+            for rows in (self.disc, self.near)
+        )
+        return upper_bound(cut * bounds.series_part(self.tail) + moved * _movement(step))
+
+
+def _movement(step: Step) -> Ball:
+    """How far a function moves from p to the true path, relative to its bound nearby."""
+    error = real(step.error_sup)
+    return bounds.lipschitz_part(error, real(step.margin) - error)
 
 
 def _added(left: list[Ball], right: list[Ball]) -> list[Ball]:
