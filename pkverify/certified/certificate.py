@@ -27,7 +27,6 @@ SCHEMA = "pkverify.certificate/1"
 _NORM_SLACK = Fraction(1, 2**7)  # of a logarithmic norm, over the whole horizon
 _BOUND_SLACK, _RESULT_SLACK = Fraction(2), Fraction(4)
 _ROUNDING_BITS = 16  # below the working precision: what another order of evaluation may lose
-_FINER = 4  # so many pieces for one: on shorter pieces any way to enclose the Hessian is good enough
 _BOUND_BITS = 30  # a bound needs no more digits than that
 
 
@@ -143,8 +142,9 @@ def _steps(steps: Sequence[Step], horizon: Fraction) -> list[dict[str, Any]]:
             "polynomial": [[_pair(Fraction(c, 2**step.bits)) for c in p] for p in step.coefficients],
             "order": step.order,
             "disc": _pair(step.disc),
+            "margin": _pair(step.margin),
             "tube": _pair(step.tube),
-            "log_norm": [_pair(_above(mu + slack)) for mu in step.log_norms for _ in range(_FINER)],
+            "log_norm": [_pair(_above(mu + slack)) for mu in step.log_norms],
             "error": _pair(_above(step.error_end * _BOUND_SLACK * (1 + 2 * slack * step.end))),
         }
         for step in steps

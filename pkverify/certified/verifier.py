@@ -1,7 +1,4 @@
-"""The checker of certificates: one file that shares nothing with the program that writes them.
-
-With its own parser, models and derivatives it proves every step and number again; see docs/devdocs/certificates.md.
-"""
+"""The checker of certificates, with its own parser, models and derivatives; see docs/devdocs/certificates.md."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial, reduce
 from itertools import pairwise
-from operator import add, mul, truediv
+from operator import add, mul
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,8 +23,7 @@ WIDE_BITS = 64  # the precision on discs and tubes: their balls are wide anyway
 CONVEX = ("squared", "softmax-cross-entropy", "logistic", "nll-probability", "nll-log-probability")
 TOKEN = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?|[A-Za-z_]\w*|\*\*|[-+*/()]", re.ASCII)
 BINDS = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}  # a sign binds with 3
-CERTIFICATE = "schema precision problem steps result sha256"
-STEP = "start length polynomial order disc tube log_norm error"
+STEP = "start length polynomial order disc margin tube log_norm error"
 PROBLEM = "title model loss regularizer data initial horizon queries"
 DECOMPOSITION = "query output initial_output final_output contributions regularizer_term path_kernel residual"
 Value = Any  # python-flint has no types: an arb, an acb, an arb_series, or a Jet of them
@@ -48,9 +44,6 @@ class Verdict(NamedTuple):
 def _demand(condition: object, complaint: str, code: int = 2) -> None:
     if not condition:  # comparisons of balls hold only where they are certain, and never for what is not a number
         raise RefusedError(complaint, code)
-
-
-_prove = partial(_demand, code=1)
 
 
 def _fields(value: Any, where: str, names: str, optional: str = "") -> list[Any]:
@@ -90,29 +83,37 @@ class Jet:
     """A value (real or complex ball, power series, or again a jet) and its derivatives by numbered variables."""
 
     operations = 0  # since the last evaluation began
+    point: Sequence[Value] = ()  # the variables of this evaluation
 
-    def __init__(self, value: Value, slopes: dict[int, Value] | None = None) -> None:
+    def __init__(self, value: Value, slopes: dict[int, Value] | None = None, base: Value = None) -> None:
         self.value, self.slopes = value, slopes or {}
+        self.base = base if slopes else value  # of what is affine: base + slopes * variables, each of which occurs once
         Jet.operations += 1 + len(self.slopes)
         _demand(Jet.operations <= MOST_OPERATIONS, "the problem is too large")
 
     def __add__(self, other: Any) -> Jet:
         right, slopes = _jet(other), dict(self.slopes)
         slopes |= {k: slopes[k] + slope if k in slopes else slope for k, slope in right.slopes.items()}
-        return Jet(self.value + right.value, slopes)
+        base = None if self.base is None or right.base is None else self.base + right.base
+        terms = [right.value] if base is None else [slope * Jet.point[k] for k, slope in slopes.items()]
+        return Jet(reduce(add, terms, self.value if base is None else base), slopes, base)
 
     def __mul__(self, other: Any) -> Jet:
-        right = _jet(other)
-        product = Jet(_times(self.value, right.value), {k: slope * right.value for k, slope in self.slopes.items()})
-        rest = {k: slope * self.value for k, slope in right.slopes.items()}
+        left, right = (self, _jet(other)) if self.slopes else (_jet(other), self)
+        slopes = {k: slope * right.value for k, slope in left.slopes.items()}
+        base = None if right.slopes or left.base is None else left.base * right.value
+        product = Jet(_times(left.value, right.value), slopes, base)
+        rest = {k: slope * left.value for k, slope in right.slopes.items()}
         return product + Jet(arb(0), rest) if rest else product
 
     __radd__, __rmul__ = __add__, __mul__
 
 
 def _times(u: Value, v: Value) -> Value:
-    if u is not v or not isinstance(u, arb):
+    if u is not v or isinstance(u, (Jet, arb_series)):
         return u * v
+    if isinstance(u, acb):
+        return acb(_times(x := u.real, x) - _times(y := u.imag, y), 2 * x * y)
     return (u.abs_lower() * u.abs_lower()).union(u.abs_upper() * u.abs_upper())  # a square is not negative
 
 
@@ -129,6 +130,7 @@ def _real(u: Value) -> Value:
     return u.real if isinstance(u, acb) else u[0] if isinstance(u, arb_series) else u
 
 
+_prove = partial(_demand, code=1)
 FUNCTIONS: dict[str, tuple[Callable[[Value], Value], Callable[[Value, Value], Value]]] = {  # f(u); f'(u), with v = f(u)
     "1/": (lambda u: 1 / u, lambda _, v: -1 * v * v),
     "exp": (lambda u: u.exp(), lambda _, v: v),
@@ -137,13 +139,14 @@ FUNCTIONS: dict[str, tuple[Callable[[Value], Value], Callable[[Value, Value], Va
     "sin": (lambda u: u.sin(), lambda u, _: _call("cos", u)),
     "cos": (lambda u: u.cos(), lambda u, _: -1 * _call("sin", u)),
     "atan": (lambda u: u.atan(), lambda u, _: _call("1/", 1 + u * u)),
-    "tanh": (lambda u: 1 - 2 / (1 + (2 * u).exp()) if isinstance(u, arb_series) else u.tanh(),
+    "tanh": (lambda u: 1 - 2 / (1 + (2 * u).exp()) if isinstance(u, arb_series) else u.tanh() if isinstance(u, arb) else
+             min(1 - 2 / (1 + (2 * u).exp()), 2 / (1 + (-2 * u).exp()) - 1, u.tanh(), key=acb.rad),
              lambda _, v: 1 + -1 * v * v),
-    "sigmoid": (lambda u: (1 + (u / 2).tanh()) / 2 if isinstance(u, acb) else 1 / (1 + (-u).exp()),
+    "sigmoid": (lambda u: (1 + _call("tanh", u / 2)) / 2 if isinstance(u, acb) else 1 / (1 + (-u).exp()),
                 lambda u, _: FUNCTIONS["tanh"][1](u, _call("tanh", u * arb(0.5))) * arb(0.25)),
-    "softplus": (lambda u: _call("softplus", u.real.mid()) + (u - u.real.mid()) * _call("sigmoid", u)  # a mean value
-                 if isinstance(u, acb) and not (1 + (-u if u.real.mid() > 0 else u).exp()).real > 0
-                 else u + _call("log", 1 + (-u).exp()) if _real(u).mid() > 0 else _call("log", 1 + u.exp()),
+    "softplus": (lambda u: min([f + v.log() for f, v in ((0, 1 + u.exp()), (u, 1 + (-u).exp())) if v.real > 0] +
+                              [_call("softplus", u.real.mid()) + (u - u.real.mid()) * _call("sigmoid", u)], key=acb.rad)
+                 if isinstance(u, acb) else u + (1 + (-u).exp()).log() if _real(u).mid() > 0 else (1 + u.exp()).log(),
                  lambda u, _: _call("sigmoid", u)),
     "+-": (lambda u: arb(1 if _real(u) > 0 else -1), lambda _, __: arb(0)),
     "erf": (lambda u: u.erf(), lambda u, _: _call("exp", -1 * u * u) * (2 / arb.pi().sqrt())),
@@ -161,16 +164,17 @@ def _call(name: str, u: Value) -> Value:
     _demand(name in FUNCTIONS or name in COMPOSED, f"there is no function {ascii(name)[:40]}")
     if name in COMPOSED:
         return COMPOSED[name](u)
-    function, slope = FUNCTIONS[name]
+    if isinstance(u, arb) and u.rad() > 1e-9 and name in ("tanh", "sigmoid", "softplus", "atan", "erf"):  # they rise
+        return _call(name, u.lower()).union(_call(name, u.upper()))
     if isinstance(u, Jet):
         value = _call(name, u.value)
-        factor = slope(u.value, value) if u.slopes else 0
+        factor = FUNCTIONS[name][1](u.value, value) if u.slopes else 0
         return Jet(value, {k: factor * s for k, s in u.slopes.items()})
     bad = name in ("log", "sqrt") and not _real(u) > 0 and (name, u) != ("sqrt", 0)
     bad |= name == "+-" and not (_real(u) > 0 or _real(u) < 0)
     bad |= name == "atan" and isinstance(u, acb) and u.real.contains(0) and not abs(u.imag) < 1
     _prove(not bad, f"{name} of a ball that touches a branch cut or kink")  # at poles, balls are not finite
-    value = function(u)
+    value = FUNCTIONS[name][0](u)
     terms = value if isinstance(value, arb_series) else [value]
     _prove(all(term.is_finite() for term in terms), f"{name} of a ball has no finite enclosure")
     return value
@@ -250,11 +254,11 @@ class System:
         _demand(fits, "initial or a row of inputs does not fit the model")
 
     def _expressions(self) -> tuple[list[str], int, Callable[[list[Any], list[Fraction]], list[Any]]]:
-        _, params, inputs, outputs = _fields(self.model, "model", "kind params inputs outputs")
+        _, params, inputs, texts = _fields(self.model, "model", "kind params inputs outputs")
         names = [_text(name, "a name", r"[A-Za-z_]\w*") for name in _list(params, "params") + _list(inputs, "inputs")]
         _demand(len(taken := [*names, *FUNCTIONS, *COMPOSED, "pi"]) == len({*taken}), "a name is taken twice")
-        texts = [_text(text, "an output") for text in _list(outputs, "outputs")]
-        return params, len(inputs), lambda w, x: [_formula(t, dict(zip(names, [*w, *x], strict=True))) for t in texts]
+        outputs = [_text(text, "an output") for text in _list(texts, "outputs")]
+        return params, len(inputs), lambda w, x: [_formula(t, dict(zip(names, [*w, *x], strict=True))) for t in outputs]
 
     def _layers(self) -> tuple[list[str], int, Callable[[list[Any], list[Fraction]], list[Any]]]:
         kind, layers, activation, bias = _fields(self.model, "model", "kind layers activation bias")
@@ -264,8 +268,8 @@ class System:
         _demand(fits and type(bias) is bool, "layers, activation or bias do not make a model")
         _demand(sum((a + bias) * b for a, b in pairwise(widths)) == len(self.initial), "layers do not fit initial")
         names: list[str] = []
-        for layer, (a, b) in enumerate(pairwise(widths), start=1):
-            tag = "" if linear else f"_{layer}"
+        tags = [""] if linear else [f"_{layer}" for layer in range(1, len(widths))]
+        for tag, (a, b) in zip(tags, pairwise(widths), strict=True):
             names += [f"w{tag}_{row}_{column}" for row in range(1, b + 1) for column in range(1, a + 1)]
             names += [f"b{tag}_{row}" for row in range(1, b + 1) if bias]
 
@@ -287,20 +291,18 @@ class System:
         formulas = dict(zip(CONVEX, (squares, observed, "softplus(y) - target*y", "-log(y)", "-y"), strict=True))
         names = dict(zip([f"{stem}{k}" for stem in ("y", "target") for k in at], [*y, *t], strict=False))
         loss = _jet(_formula(_text(formulas.get(self.loss, self.value), "the loss"), names))
-        partition = reduce(lambda total, a: a + _call("softplus", total + a * -1), y) if self.loss == CONVEX[1] else 0
-        return loss + partition
+        return loss + reduce(lambda s, a: a + _call("softplus", s + a * -1), y) if self.loss == CONVEX[1] else loss
 
     def _penalty(self, w: list[Jet]) -> Jet:
         value, strength = _fields(self.penalty, "regularizer", "", "value strength")
         _demand((value is None) != (strength is None), "regularizer: value or strength, one of the two")
-        squares = "+".join(f"{name}**2" for name in self.names)
-        text = value if strength is None else f"{_rational(strength) / 2}*({squares})"
+        text = f"{_rational(strength) / 2}*({'+'.join(f'{k}**2' for k in self.names)})" if value is None else value
         return _jet(_formula(_text(text, "the regulariser"), dict(zip(self.names, w, strict=True))))
 
-    def rows(self, params: Sequence[Value]) -> list[list[Value]]:
-        """Gradients of: outputs at queries; parts of the loss, then outputs, at examples; the regulariser."""
-        Jet.operations, size = 0, len(params)
-        variables = [Jet(value, {k: arb(1)}) for k, value in enumerate(params)]
+    def rows(self, params: Sequence[Value], *, probed: bool = True) -> list[list[Value]]:
+        """Gradients of: outputs at queries; parts of the loss, then outputs, at examples; the regulariser. The flow."""
+        Jet.operations, size, Jet.point = 0, len(params), [p.value if isinstance(p, Jet) else p for p in params]
+        variables = [Jet(p, {k: arb(1)}, arb(0) if isinstance(p, acb) else None) for k, p in enumerate(params)]
         pulls, kernels = list[list[Value]](), list[list[Value]]()
         for x, y in zip(self.x, self.y, strict=True):
             outputs = [_jet(output) for output in self.outputs(variables, x)]
@@ -308,8 +310,9 @@ class System:
             slopes = [_jet(self.scale).value * slope for slope in _gradient(self._loss(places, y), len(places))]
             kernels += (gradients := [_gradient(output, size) for output in outputs])
             pulls.append([reduce(add, map(mul, slopes, column)) for column in zip(*gradients, strict=True)])
-        probes = [_gradient(output, size) for x in self.queries for output in self.outputs(variables, x)]
-        return [*probes, *pulls, *kernels, _gradient(self._penalty(variables), size)]
+        probes = [_gradient(output, size) for x in self.queries * probed for output in self.outputs(variables, x)]
+        penalty = _gradient(self._penalty(variables), size)
+        return [*probes, *pulls, *kernels, penalty, [-1 * reduce(add, v) for v in zip(*pulls, penalty, strict=True)]]
 
 
 def _norm(values: Iterable[Value]) -> Value:
@@ -322,9 +325,8 @@ class Checker:
     def __init__(self, system: System, precision: int) -> None:
         self.system, self.precision, self.work, self.time, Jet.operations = system, precision, 0, Fraction(0), 0
         self.end, self.error = [_jet(value).value for value in system.initial], arb(0)
-        self.initial = self.outputs()
-        self.split = len(self.initial)  # where the pulls begin
-        self.integrals = arb_mat(self.split, len(system.rows(self.end)) - self.split)
+        self.split = len(initial := self.outputs())  # where the pulls begin
+        self.initial, self.integrals = initial, arb_mat(self.split, len(system.rows(self.end)) - self.split - 1)
 
     def final(self) -> list[Value]:
         """Balls that contain the parameters at the end of the last step."""
@@ -336,13 +338,9 @@ class Checker:
         values = [[_jet(y) for x in self.system.queries for y in self.system.outputs(w, x)] for w in places]
         return [y.value + arb(0, (_norm(v.slopes.values()) * self.error).upper()) for y, v in zip(*values, strict=True)]
 
-    def _flows(self, rows: list[list[Value]]) -> list[list[Value]]:
-        chosen = [*rows[self.split : self.split + len(self.system.x)], rows[-1]]
-        return [[-1 * reduce(add, column) for column in zip(*r, strict=True)] for r in (chosen, rows[-1:])]
-
     def advance(self, step: Any) -> None:
         """Prove a step but for its ``error``, and add its part of the integrals."""
-        start, length, polynomial, order, disc, tube, log_norm, _ = _fields(step, "a step", STEP)
+        start, length, polynomial, order, disc, margin, tube, log_norm, _ = _fields(step, "a step", STEP)
         p = [[_dyadic(c) for c in _list(row, "a polynomial")] for row in _list(polynomial, "polynomial", len(self.end))]
         _demand(len({len(row) for row in p}) == 1, "the polynomials of a step are not equally long")
         n, split, parts = _whole(order, "order", 1, 10_000), self.split, len(_list(log_norm, "log_norm"))
@@ -350,10 +348,11 @@ class Checker:
         _demand(self.work <= MOST_WORK, "the certificate asks for too much work")
         _prove(_rational(start) == self.time and _rational(length) > 0, "it does not start where the last one ended")
         ctx.prec, ctx.cap, h = self.precision, n + 1, _jet(_rational(length)).value
-        self.time += _rational(length)
-        error = self.error + _norm(a - c[0] for a, c in zip(self.end, p, strict=True))
+        self.time, error = (
+            self.time + _rational(length),
+            self.error + _norm(a - c[0] for a, c in zip(self.end, p, strict=True)),
+        )
         rows = self.system.rows([arb_series(c, prec=n + 1) for c in p])
-        rows.append(self._flows(rows)[0])
         _prove(all(v.prec > n for row in rows for v in row if isinstance(v, arb_series)), "a series is too short")
         zeros, degree, d = [arb(0)] * n, max(n + 1, len(p[0]) - 1), len(p)
         terms = [[[v[k] for k in range(n + 1)] if isinstance(v, arb_series) else [v, *zeros] for v in r] for r in rows]
@@ -363,55 +362,56 @@ class Checker:
         self.integrals += arb_mat(split, d * (n + 1), left.entries()) * arb_mat(flat[split:]).transpose() * h
         rates = [[(k + 1) * a for k, a in enumerate(c[1:])] + [arb(0)] * degree for c in p]
         forces = [[h * f for f in entry] + [arb(0)] * degree for entry in terms[-1]]
-        misses = [_norm(r[k] - f[k] for r, f in zip(rates, forces, strict=True)) for k in range(degree)]
-        ctx.prec, rho = WIDE_BITS, _dyadic(disc)
-        _prove(rho > 1, "the disc is not larger than the step")
+        known = [_norm(r[k] - f[k] for r, f in zip(rates, forces, strict=True)) / (k + 1) for k in range(degree)]
+        ctx.prec, rho, width, radius = WIDE_BITS, *map(_dyadic, (disc, margin, tube))
+        _prove(rho > 1 and width > 0, "the disc is not larger than the step, or the margin not positive")
         reach = [sum((abs(a) * rho**k for k, a in enumerate(c) if k), arb(0)).upper() for c in p]
-        rows = self.system.rows([acb(c[0] + arb(0, r), arb(0, r)) for c, r in zip(p, reach, strict=True)])
         tail = 1 / ((n + 2) * rho ** (n + 1) * (1 - 1 / rho))  # of an integral from 0 to 1, for a bound of 1
-        largest, limits = h * _norm(self._flows(rows)[0]) * tail, [[abs(v).upper() for v in row] for row in rows]
-        lost = arb_mat(limits[:split]) * arb_mat(limits[split:]).transpose() * (h * tail)
-        missed = [  # bounds of the integrals of |p' - h F(p)| from 0 to the ends of the parts
-            sum(size * tau ** (k + 1) / (k + 1) for k, size in enumerate(misses)) + largest * tau ** (n + 2)
-            for tau in (arb(part) / parts for part in range(parts + 1))
-        ]
+        flow, lost = self._limits([c[0] for c in p], reach)
+        missed = (sum(known, arb(0)) + h * flow * tail).upper()  # a bound of the integral of |p' - h F(p)|
+        strayed, growth, most = arb(0), arb(1), arb(1)  # the integral of the error; what becomes of errors in the step
         for part, mu in enumerate(map(_dyadic, log_norm)):
-            boxes = [_range(c, arb(part) / parts, arb(part + 1) / parts) + arb(0, _dyadic(tube)) for c in p]
-            rows = self.system.rows([Jet(box, {k: arb(1)}) for k, box in enumerate(boxes)])
-            curved = any(isinstance(v, Jet) for row in rows[split + len(self.system.x) : -1] for v in row)
-            flows = self._flows(rows)[: 2 if self.system.loss in CONVEX and not curved else 1]
-            _prove(any(_is_above(mu, flow) for flow in flows), "the logarithmic norm is not proved")
-            growth, defect = (mu * h / parts).exp(), (missed[part + 1] - missed[part]).upper()
-            most = growth.max(arb(1))
-            highest = ((error + defect) * most).upper()
-            _prove(highest < _dyadic(tube), "the error may leave the tube")
-            error = (error * growth + defect * most).upper()
-            at = [_norm(_jet(v).value for v in row) for row in rows]
-            moves = [_norm(c for v in row for c in _jet(v).slopes.values()) for row in rows]
-            left = arb_mat([[moves[i], at[i]] for i in range(split)])
-            lost += left * arb_mat([at[split:], moves[split:]]) * (highest * h / parts)
+            self._prove_norm(mu, p, radius, Fraction(part, parts), Fraction(1, parts))
+            rate = (mu * h / parts).exp()
+            highest = ((error * growth + missed * most) * rate.max(arb(1))).upper()
+            _prove(highest < radius, "the error may leave the tube")
+            growth, most, strayed = growth * rate, (most * rate).max(arb(1)), strayed + highest * h / parts
+        _, moved = self._limits([_range(c, arb(0), arb(1)) + arb(0, radius) for c in p], [width] * d)
+        lost = lost * (h * tail) + moved * (strayed / width)  # by Cauchy, with the margin as the radius
         ctx.prec = self.precision
-        self.end, self.error = [sum(c[1:], c[0]) for c in p], error
+        self.end, self.error = [sum(c[1:], c[0]) for c in p], (error * growth + missed * most).upper()
         self.integrals += arb_mat(lost.nrows(), lost.ncols(), [arb(0, entry.upper()) for entry in lost.entries()])
 
+    def _limits(self, balls: list[Value], reach: list[Value]) -> tuple[Value, Value]:
+        boxes = [acb(ball + arb(0, r), arb(0, r)) for ball, r in zip(balls, reach, strict=True)]
+        limits = [_norm(row) for row in self.system.rows(boxes)]  # of the flow, and of all products
+        return limits[-1], arb_mat([[v] for v in limits[: self.split]]) * arb_mat([limits[self.split : -1]])
 
-def _is_above(mu: Value, flow: list[Value]) -> bool:
-    """Whether mu is proved to be above the eigenvalues of all symmetric matrices in the derivative of the flow."""
+    def _prove_norm(self, mu: Value, p: Any, radius: Value, first: Fraction, size: Fraction, depth: int = 5) -> None:
+        boxes = [_range(c, _jet(first).value, _jet(first + size).value) + arb(0, radius) for c in p]
+        try:
+            rows = self.system.rows([Jet(box, {k: arb(1)}, arb(0)) for k, box in enumerate(boxes)], probed=False)
+            curved = any(isinstance(v, Jet) for row in rows[len(self.system.x) : -2] for v in row)
+            flows = [rows[-1], [-1 * v for v in rows[-2]]][: 2 if self.system.loss in CONVEX and not curved else 1]
+            _prove(any(_is_above(mu, flow) for flow in flows), "the logarithmic norm is not proved")
+        except RefusedError as error:
+            _demand(depth, *error.args)  # or else on each half of the part
+            self._prove_norm(mu, p, radius, first, size / 2, depth - 1)
+            self._prove_norm(mu, p, radius, first + size / 2, size / 2, depth - 1)
+
+
+def _is_above(
+    mu: Value, flow: list[Value]
+) -> bool:  # the eigenvalues of all symmetric matrices in the flow's derivative
     size, slopes = range(len(flow)), [_gradient(value, len(flow)) for value in flow]
     entries = [[slopes[max(i, j)][min(i, j)] for j in size] for i in size]
-    widths, x, width = arb_mat([[entry.rad() for entry in row] for row in entries]), [arb(1) for _ in size], arb(0)
-    for _ in range(8):  # no matrix within the widths has a norm above the largest (widths x)_i / x_i, for positive x
-        y = (widths * arb_mat(len(x), 1, x)).entries()
-        width = reduce(lambda a, b: a.max(b), map(truediv, y, x)).upper()
-        x = [(v + width * u / 2).upper() + arb((1, -MOST_EXPONENT)) for u, v in zip(x, y, strict=True)]
-    matrix = [[(mu - width if i == j else 0) - entries[i][j].mid() for j in size] for i in size]
+    least = mu - reduce(arb.max, [sum((entry.rad() for entry in row), arb(0)) for row in entries])  # see Gershgorin
+    matrix = [[(least if i == j else 0) - entries[i][j].mid() for j in size] for i in size]
     for k in size:  # elimination: where all pivots are positive, the matrix is positive definite
-        if not matrix[k][k] > 0:
-            return False
         for i in size[k + 1 :]:
             factor = matrix[i][k] / matrix[k][k]
             matrix[i] = [a - factor * b for a, b in zip(matrix[i], matrix[k], strict=True)]
-    return True
+    return all(matrix[k][k] > 0 for k in size)
 
 
 def _range(coefficients: Sequence[Value], first: Value, last: Value) -> Value:
@@ -441,13 +441,13 @@ def verify_certificate(text: str) -> Verdict:
 def _verified(text: str) -> list[str]:
     _demand(len(text) <= MOST_CHARACTERS, "the text is too long")
     top = json.loads(text, object_pairs_hook=lambda p: _demand(len(dict(p)) == len(p), "a key twice") or dict(p))
-    schema, bits, problem, steps, result, sha = _fields(top, "certificate", CERTIFICATE)
+    schema, bits, problem, *proof, sha = _fields(top, "certificate", "schema precision problem steps result sha256")
     _demand(schema == SCHEMA, f"the schema is not {SCHEMA}")
     signed = json.dumps({k: v for k, v in top.items() if k != "sha256"}, sort_keys=True, separators=(",", ":"))
     _prove(sha == hashlib.sha256(signed.encode()).hexdigest(), "the sha256 is not that of the certificate")
-    ctx.prec, system = _whole(bits, "precision", 32, MOST_BITS), System(problem)
-    checker = Checker(system, bits)
-    for number, step in enumerate(_list(steps, "steps")):
+    ctx.prec = _whole(bits, "precision", 32, MOST_BITS)
+    checker = Checker(system := System(problem), bits)
+    for number, step in enumerate(_list(proof[0], "steps")):
         try:
             checker.advance(step)
             _prove(checker.error <= _dyadic(step["error"]), "the error is not as small as stated")
@@ -455,7 +455,7 @@ def _verified(text: str) -> list[str]:
             raise RefusedError(f"step {number}: {error.args[0]}", error.args[1]) from None
         checker.error = _dyadic(step["error"])
     _prove(checker.time == system.horizon, "the steps do not end at the horizon")
-    return _check_result(system, checker, result)
+    return _check_result(system, checker, proof[1])
 
 
 def _check_result(system: System, checker: Checker, result: Any) -> list[str]:
@@ -481,8 +481,8 @@ def _check_result(system: System, checker: Checker, result: Any) -> list[str]:
         check(contributions, parts[:m], f"{where}contributions")
         for i, kernel in enumerate(_list(kernels, where, m)):
             check(kernel, row[m + i * outputs : m + (i + 1) * outputs], f"{where}path_kernel")
-        at, radius = ", ".join(map(str, system.queries[query])), _dyadic(residual["rad"])
-        lines.append(f"query ({at}), output {output}: residual {rest.str(3)}, radius {radius.str(3, radius=False)}")
+        at, radius = ", ".join(map(str, system.queries[query])), _dyadic(residual["rad"]).str(3, radius=False)
+        lines.append(f"query ({at}), output {output}: residual {rest.str(3)}, radius {radius}")
     return lines
 
 

@@ -65,7 +65,8 @@ def ball(value: Any) -> dict[str, list[int]]:
 
 def forge(
     problem: dict[str, Any], *, steps: int = 4, order: int = 24, precision: int = 128, tube: int = -30,
-    disc: int = 2, log_norm: int | list[int] = 1, parts: int = 1, shift: Fraction | int = 0, degree: int | None = None,
+    disc: int = 2, margin: int = -3, log_norm: int | list[int] = 1, parts: int = 1, shift: Fraction | int = 0,
+    degree: int | None = None,
     verifier: Any = real_verifier,
 ) -> Certificate:  # fmt: skip
     """A certificate of equal steps, with bounds a little larger than what a verifier finds.
@@ -77,6 +78,7 @@ def forge(
         precision: In bits.
         tube: The exponent of its radius.
         disc: Radius of the disc.
+        margin: The exponent of the margin around the tube.
         log_norm: Stated for every part of every step.
         parts: Of each step.
         shift: Where the path starts, from the initial parameters: away from them, it is a wrong path.
@@ -96,7 +98,7 @@ def forge(
             stated = {
                 "start": str(k * length), "length": str(length),
                 "polynomial": [[dyadic(c) for c in row] for row in polynomial], "order": order, "disc": [disc, 0],
-                "tube": [1, tube], "log_norm": [norm] * parts, "error": [1, tube],
+                "margin": [1, margin], "tube": [1, tube], "log_norm": [norm] * parts, "error": [1, tube],
             }  # fmt: skip
             checker.advance(stated)
             bound = checker.error
@@ -122,7 +124,7 @@ def _taylor(checker: Any, start: list[Any], length: Fraction, order: int) -> lis
     size = _ball(length)
     for k in range(order):
         ctx.cap = k + 1
-        flow = checker._flows(checker.system.rows([arb_series(row, prec=k + 1) for row in rows]))[0]
+        flow = checker.system.rows([arb_series(row, prec=k + 1) for row in rows])[-1]
         for row, rate in zip(rows, flow, strict=True):
             found = rate[k] if isinstance(rate, arb_series) else rate if k == 0 else arb(0)
             row.append(arb((size * found / (k + 1)).mid()))

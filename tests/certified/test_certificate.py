@@ -211,24 +211,65 @@ def test_a_model_that_the_checker_does_not_know_is_refused() -> None:
         certificate_text(enclosure)
 
 
-@pytest.mark.parametrize(
-    ("output", "loss", "more"),
-    [
-        pytest.param('"v*(-7/4) + v"', 'kind = "squared"', "", id="differences"),
-        pytest.param(
-            '"v + (-9/5)*v"', 'kind = "expression", value = "(y - target)**2/2 + (y - target)**4/10"',
-            """regularizer = {kind = "l2", strength = 1}""", id="a Hessian that depends on them",
-        ),
-    ],
-)  # fmt: skip
-def test_formulas_that_the_verifier_does_not_simplify_are_accepted(output: str, loss: str, more: str) -> None:
-    problem = parse_problem(f"""
-    model = {{kind = "expression", params = ["u", "v"], inputs = ["x"], output = {output}}}
+SMOOTH = 'kind = "expression", value = "log(1 + (y - target)**2)"'
+# Much wider as it is written than it need be: a parameter twice in a sum, discs on which softplus or logistic functions
+# come near their poles, constants that nearly cancel.
+WIDE = {
+    "differences": ("v*(-7/4) + v", 'kind = "squared"'),
+    "a Hessian that depends on them": (
+        "v + (-9/5)*v", 'kind = "expression", value = "(y - target)**2/2 + (y - target)**4/10"'
+    ),
+    "softplus on a disc": ("softplus(u*x + v)", SMOOTH),
+    "a factor twice": ("u*atan(x)*(v + x*v)", 'kind = "squared"'),
+    "softplus of a bounded function": ("softplus(tanh(u))", 'kind = "expression", value = "sqrt(1 + (y - target)**2)"'),
+    "softplus twice": ("softplus(softplus(u))", SMOOTH),
+    "constants that nearly cancel": (
+        "tanh(-1/4)*(v*erf(-6/5) + v)", 'kind = "expression", value = "softplus(y - target) + (y - target)**2/4"'
+    ),
+    "a square in a softplus": ("-softplus((u + 1)*(u + 1))", 'kind = "nll-log-probability"'),
+    "a sum with little left": (
+        "-softplus((4/5)*u + ((-1/3) + (-1/5)) + (u + (-4/3))*(-4/3))", 'kind = "nll-log-probability"'
+    ),
+}  # fmt: skip
+
+
+def wide(name: str) -> Problem:
+    output, loss = WIDE[name]
+    targets = "" if "nll" in loss else ', y = ["-5/4", "-3/4", "9/5"]'
+    return parse_problem(f"""
+    model = {{kind = "expression", params = ["u", "v"], inputs = ["x"], output = "{output}"}}
     loss = {{{loss}}}
-    data = {{x = [["-1"], ["7/5"], ["-6/5"]], y = ["-5/4", "-3/4", "9/5"]}}
+    regularizer = {{kind = "l2", strength = 1}}
+    data = {{x = [["-1"], ["7/5"], ["-6/5"]]{targets}}}
     flow = {{initial = ["3/4", "1/2"], horizon = "5/4"}}
     query = {{x = [["1/2"], ["-1/4"], ["1"]]}}
-    {more}
     """)
 
-    assert verify_certificate(certificate_text(enclose(problem, 8))).exit_code == 0
+
+@pytest.mark.parametrize("name", list(WIDE))
+def test_what_is_wide_on_discs_and_tubes_is_accepted_and_no_more(name: str) -> None:
+    text = certificate_text(enclose(wide(name), 8))
+    tight, shifted = json.loads(text), json.loads(text)
+    for entry in tight["result"]["final_params"]:
+        entry["rad"][1] -= 2
+    for entry in shifted["result"]["decompositions"][0]["contributions"]:
+        mid, rad = exact(entry["mid"]), exact(entry["rad"])
+        moved = mid + 2 * rad
+        entry["mid"] = [moved.numerator, 1 - moved.denominator.bit_length()]
+
+    assert verify_certificate(text).message == "accepted: everything that the certificate states is proved"
+    assert "final_params is not proved" in verify_certificate(sign(tight)).message
+    assert "contributions is not proved" in verify_certificate(sign(shifted)).message
+
+
+@pytest.mark.parametrize("place", ["error", "log_norm", "tube"])
+@pytest.mark.parametrize("name", ["softplus on a disc", "a factor twice"])
+def test_steps_that_claim_a_little_too_much_are_rejected(name: str, place: str) -> None:
+    certificate = json.loads(certificate_text(enclose(wide(name), 8)))
+    step = certificate["steps"][-1]
+    if place == "log_norm":
+        step["log_norm"] = [[mantissa - (1 << max(0, -exponent)), exponent] for mantissa, exponent in step["log_norm"]]
+    else:
+        step[place][1] -= 3 if place == "error" else 10
+
+    assert verify_certificate(sign(certificate)).exit_code == 1

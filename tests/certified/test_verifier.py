@@ -168,7 +168,11 @@ WRONG: list[tuple[str, str, Change]] = [
     ("line", "the error may leave the tube", put("steps", 1, "tube", [0, 0])),
     ("line", "the error may leave the tube", put("steps", 1, "tube", [-1, -10])),
     ("neuron", "the logarithmic norm", put("steps", 1, "tube", [1, -1])),
-    ("neuron", "no finite enclosure", put("steps", 1, "tube", [1, 4])),
+    ("neuron", "the logarithmic norm", put("steps", 1, "tube", [1, 4])),
+    ("neuron", "the margin not positive", put("steps", 1, "margin", [0, 0])),
+    ("neuron", "the margin not positive", put("steps", 1, "margin", [-1, -3])),
+    ("neuron", "no finite enclosure", put("steps", 1, "margin", [1, 8])),
+    ("neuron", "stated ball", put("steps", 1, "margin", [1, -60])),
     ("neuron", "the logarithmic norm", put("steps", 1, "log_norm", 1, [-8, 0])),
     ("line", "the logarithmic norm", put("steps", 1, "log_norm", 0, [-51, -3])),  # the eigenvalue is -5
 ]
@@ -203,6 +207,7 @@ HARMLESS: list[tuple[str, Change]] = [
     ("line", put("steps", 0, "log_norm", 0, [1, -12])),
     ("line", put("steps", 0, "log_norm", [[0, 0], [0, 0], [-1, 0]])),
     ("line", put("steps", 1, "disc", [9, 0])),
+    ("line", put("steps", 1, "margin", [9, -6])),
 ]
 
 

@@ -104,8 +104,10 @@ def test_powers_of_exact_numbers_are_exact() -> None:
         (-1.6, [[-2, 0.5], [0.5, -2]], False),
         (0.9, [[0, arb(0, 1)], [arb(0, 1), 0]], False),
         (1.01, [[0, arb(0, 1)], [arb(0, 1), 0]], True),
-        (1.4, [[0, arb(0, 1), 0], [arb(0, 1), 0, arb(0, 1)], [0, arb(0, 1), 0]], False),  # norm sqrt(2)
-        (1.43, [[0, arb(0, 1), 0], [arb(0, 1), 0, arb(0, 1)], [0, arb(0, 1), 0]], True),
+        (1.4, [[0, arb(0, 1), 0], [arb(0, 1), 0, arb(0, 1)], [0, arb(0, 1), 0]], False),  # norm sqrt(2), row sum 2
+        (2.01, [[0, arb(0, 1), 0], [arb(0, 1), 0, arb(0, 1)], [0, arb(0, 1), 0]], True),
+        (1.01, [[arb(0, 1), 0, 0], [0, arb(0, 1), 0], [0, 0, arb(0, 1)]], True),
+        (0.99, [[arb(0, 1), 0, 0], [0, arb(0, 1), 0], [0, 0, arb(0, 1)]], False),
         (1e300, [[arb("nan")]], False),
         (1e300, [[arb("inf")]], False),
     ],
