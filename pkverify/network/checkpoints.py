@@ -98,7 +98,7 @@ def path_from_checkpoints(  # noqa: PLR0913 - what a run is about
         ModelFunction(model, list(moved), output), loss, Examples(x, y, next(model.parameters()).device)
     )
     header = Header(type(optimizer).__name__, tuple(map(tuple, groups)), 1, clip_norm, {})
-    path = TrainingPath(training, header, MemoryStore(), {})
+    path = TrainingPath(training, header, MemoryStore(training.function.size), {})
     for number, indices in enumerate(batches):
         if indices is not None:
             path.batch(indices)

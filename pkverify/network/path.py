@@ -62,10 +62,18 @@ class Header:
 class Store(Protocol):
     """Where the tensors of a path are kept: flat vectors ``[d]`` by name.
 
-    Point ``k`` holds the ``weights`` before step ``k * every``. With ``every == 1`` it also holds the optimiser's
-    statistics after that step; else the whole state of the optimiser before it, from which the steps up to the next
-    point are made again. The final point holds the last weights.
+    Point ``k`` holds the ``weights`` before step ``k * every``. With ``every > 1`` it also holds the whole state of the
+    optimiser before it, from which the steps up to the next point are made again. With ``every == 1`` it holds the
+    optimiser's statistics after that step; but where ``spacing > 1`` the whole state before it, at every ``spacing``-th
+    point alone, from which the statistics in between are made again. The final point holds the last weights.
+
+    Attributes:
+        spacing: At every how many points there is something beside the weights.
     """
+
+    spacing: int
+
+    def room(self, like: Tensor, size: int) -> Tensor | None: ...
 
     def write_step(self, number: int, step: Step, point: Mapping[str, Tensor] | None) -> None: ...
 

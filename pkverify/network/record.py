@@ -111,7 +111,7 @@ def record(  # noqa: PLR0913 - what a run is about
             resume=resume,
         )
     if to is None:
-        memory = MemoryStore() if ranks is None or ranks.writes else Elsewhere()
+        memory = MemoryStore(training.function.size) if ranks is None or ranks.writes else Elsewhere()
         path = TrainingPath(training, header, memory, buffers)
     elif resume:
         path = _resumed(Path(to), training, header, moved, buffers, ranks)

@@ -70,12 +70,12 @@ class Recorder:
         absent = frozenset(grads.keys() - present.keys())
         norms = torch.zeros(len(grads), dtype=torch.float64)
         if present:
-            found = torch.stack([g.detach().norm() for g in present.values()]).double().cpu()
+            found = torch.stack([torch.linalg.vector_norm(g.detach()) for g in present.values()]).double().cpu()
             norms[[place for place, name in enumerate(grads) if name in present]] = found
         step = Step(path.take_pending(), settings, absent, norms)
         moments = self._progress.advance(settings, absent)
         kept = number % path.header.every == 0 and (path.ranks is None or path.ranks.writes)
-        point = {"weights": self._weights(), **self._whole_state()} if kept else None
+        point = {"weights": self._weights(row=True), **self._whole_state(number)} if kept else None
         self._current = (step, point, moments)
         self._note_unmoved(point, step, number)
         self._guarded = None
@@ -95,14 +95,15 @@ class Recorder:
         assert self._current is not None
         step, point, moments = self._current
         statistics: dict[str, Params] = {}
-        if point is not None or self._guarded is not None:
+        written = point is not None and path.header.every == 1 and path.store.spacing == 1
+        if written or self._guarded is not None:
             statistics = self._statistics(optimizer, step)
         if self._guarded is not None:
             before, gradient, buffers = self._guarded
             splits = splits_of(path.header, step.settings, moments, statistics)
             after = {name: p.detach() for name, p in self._moved.items()}
             check_update(splits, before, gradient, buffers, after, number)
-        if point is not None and path.header.every == 1:
+        if point is not None and written:
             point |= {entry: torch.cat([t.reshape(-1) for t in parts.values()]) for entry, parts in statistics.items()}
         if path.ranks is None or path.ranks.writes:
             path.store.write_step(number, step, point)
@@ -134,12 +135,17 @@ class Recorder:
             error = found
         ranks.agree(error)
 
-    def _weights(self) -> Tensor:
-        return torch.cat([p.detach().reshape(-1) for p in self._moved.values()])
+    def _weights(self, *, row: bool = False) -> Tensor:
+        parts = [p.detach().reshape(-1) for p in self._moved.values()]
+        room = self._path.store.room(parts[0], self._path.training.function.size) if row else None
+        return torch.cat(parts) if room is None else torch.cat(parts, out=room)
 
-    def _whole_state(self) -> Params:
-        """The optimiser's state before a step, flat and by entry, where steps will be made again from it."""
-        if self._path.header.every == 1:
+    def _whole_state(self, number: int) -> Params:
+        """The optimiser's state before a step, flat and by entry, where something will be made again from it."""
+        spacing, rule = self._path.store.spacing, self._path.header.rule
+        if self._path.header.every == 1 and (
+            spacing == 1 or number % spacing or not any(map(rule.statistics, self._optimizer.param_groups))
+        ):
             return {}
         states = {name: self._optimizer.state.get(p, {}) for name, p in self._moved.items()}
         entries = dict.fromkeys(

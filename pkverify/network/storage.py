@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,14 +19,38 @@ from pkverify.network.path import Header, Step
 from pkverify.network.training import Batched, Params
 
 SCHEMA = "pkverify.training-path/1"
+_BLOCK = 2**26  # bytes of the largest block of rows
+_PAGES = 2**20  # bytes from which on the pages of a block are asked for at once
+_FARTHEST = 16  # points from one whole state of the optimiser to the next, at most
+_BETWEEN = 2**27  # bytes of statistics that are made again together
+_WORDS = 16  # bytes of an entry of the statistics, as a run may have two
 
 
 class MemoryStore:
-    """Points in memory, each a copy of its own: what the optimiser does later does not reach them."""
+    """Points in memory, each a copy of its own: what the optimiser does later does not reach them.
 
-    def __init__(self) -> None:
+    Rows for the weights are taken out of blocks, as memory that is new costs more than a copy into it.
+
+    Args:
+        size: The number of parameters; the optimiser's state is kept at as many points as fit into 128 MiB between two.
+    """
+
+    def __init__(self, size: int = 1) -> None:
+        self.spacing = max(1, min(_FARTHEST, _BETWEEN // (_WORDS * max(1, size))))
         self._points: dict[int, Mapping[str, Tensor]] = {}
         self._final: Tensor | None = None
+        self._rows: list[Tensor] = []
+        self._taken = 0
+
+    def room(self, like: Tensor, size: int) -> Tensor | None:
+        """A row ``[size]`` for the weights of the next point, of the dtype and on the device of ``like``."""
+        if not self._rows:
+            # Twice as many rows as there are: little memory is taken that no step will fill.
+            fit = max(1, _BLOCK // (like.element_size() * max(1, size)))
+            count = min(max(4, self._taken), fit)
+            self._rows = list(_new_memory(count, size, like).unbind(0))[::-1]
+            self._taken += count
+        return self._rows.pop()
 
     def write_step(self, number: int, step: Step, point: Mapping[str, Tensor] | None) -> None:
         """Keep the tensors of a step, if it has any; the step itself is kept by the path."""
@@ -36,6 +61,7 @@ class MemoryStore:
     def write_final(self, weights: Tensor) -> None:
         """Keep the last weights."""
         self._final = weights
+        self._rows = []
 
     def point(self, number: int) -> Mapping[str, Tensor]:
         """The tensors of a point."""
@@ -57,6 +83,8 @@ class FolderStore:
         shapes: The parameters' shapes by name, in the order of the flat vector.
         every: The weights are kept before every so many steps.
     """
+
+    spacing = 1
 
     def __init__(self, folder: Path, shapes: Mapping[str, torch.Size], every: int) -> None:
         self._folder = folder
@@ -160,6 +188,11 @@ class FolderStore:
         write_whole(file, b"".join(_line(line) for line in kept))
         self._hashes = {line["file"]: line["sha256"] for line in kept if line["file"]}
 
+    def room(self, like: Tensor, size: int) -> Tensor | None:
+        """None: what is written to a file needs no memory of its own."""
+        del like, size
+        return None
+
     def write_step(self, number: int, step: Step, point: Mapping[str, Tensor] | None) -> None:
         """Write a step, its tensors first."""
         line: dict[str, Any] = {
@@ -210,6 +243,18 @@ class FolderStore:
             entry: torch.cat([tensors[f"{entry}/{parameter}"].reshape(-1) for parameter in self._shapes])
             for entry in entries
         }
+
+
+def _new_memory(count: int, size: int, like: Tensor) -> Tensor:
+    """Memory ``[count, size]``, not initialised; on a CPU with its pages in place where the system can do that at once.
+
+    One by one, at the first write into each, pages cost more.
+    """
+    flag, length = getattr(mmap, "MAP_POPULATE", 0), count * size * like.element_size()
+    if like.device.type != "cpu" or not flag or length < _PAGES:
+        return torch.empty(count, size, dtype=like.dtype, device=like.device)
+    pages = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | flag)
+    return torch.frombuffer(pages, dtype=like.dtype).view(count, size)
 
 
 def _line(line: Mapping[str, Any]) -> bytes:

@@ -21,7 +21,7 @@ from pkverify.network.layers.batches import Batch, rows
 from pkverify.network.numerics import exact_arithmetic
 from pkverify.network.optimizers import Moment, StepSplit
 from pkverify.network.path import Step, TrainingPath, splits_of
-from pkverify.network.replay import passed
+from pkverify.network.replay import passed_back
 from pkverify.network.segment import Queries, SegmentMean, captured_examples, restricted
 from pkverify.network.training import Params
 
@@ -226,23 +226,22 @@ def sweep(
     missed: list[Unconverged] = []
     nodes: list[int] = []
     following, after = path.weights(points.stop).to(outputs.device), outputs
-    for point in reversed(points):
-        for place in reversed(passed(path, point, moments, outputs.device)):
-            before = queries.values(place.weights)
-            mean = queries.mean(place.weights, following - place.weights, after - before)
-            nodes.append(mean.nodes)
-            if not mean.converged:
-                missed.append(Unconverged(place.number, float(mean.error.max()), mean.nodes))
-            params = function.unflatten(place.weights)
-            statistics = {entry: function.unflatten(flat) for entry, flat in place.statistics.items()}
-            splits = splits_of(path.header, path.steps[place.number].settings, moments[place.number], statistics)
-            examples = gradients.at(place.number, place.weights)
-            if plain:
-                _plain_step(parts, mean, splits, params, examples)
-            else:
-                dense = {name: t.flatten(0, 1) for name, t in mean.gradients.materialize().items()}
-                _dense_step(parts, carried.back(dense, splits), dense, splits, params, examples)
-            following, after = place.weights, before
+    for place in passed_back(path, points, moments, outputs.device):
+        before = queries.values(place.weights)
+        mean = queries.mean(place.weights, following - place.weights, after - before)
+        nodes.append(mean.nodes)
+        if not mean.converged:
+            missed.append(Unconverged(place.number, float(mean.error.max()), mean.nodes))
+        params = function.unflatten(place.weights)
+        statistics = {entry: function.unflatten(flat) for entry, flat in place.statistics.items()}
+        splits = splits_of(path.header, path.steps[place.number].settings, moments[place.number], statistics)
+        examples = gradients.at(place.number, place.weights)
+        if plain:
+            _plain_step(parts, mean, splits, params, examples)
+        else:
+            dense = {name: t.flatten(0, 1) for name, t in mean.gradients.materialize().items()}
+            _dense_step(parts, carried.back(dense, splits), dense, splits, params, examples)
+        following, after = place.weights, before
     return Split(
         parts.contributions,
         parts.regularizer,

@@ -10,6 +10,7 @@ from torch import Tensor, nn, optim
 from torch.func import jacrev
 
 from pkverify.errors import InputError
+from pkverify.network import storage
 from pkverify.network.attribution import NetworkDecomposition
 from pkverify.network.decompose import decompose, kernel_weights
 from pkverify.network.identity import identity
@@ -264,12 +265,18 @@ SABOTAGE = {
         "rmsprop",
         lambda run: run.path.store._points[2].update(square_avg=run.path.store._points[0]["square_avg"]),
     ),
+    "the state of another step": (
+        "rmsprop",
+        lambda run: run.path.store._points[3].update(square_avg=run.path.store._points[6]["square_avg"]),
+    ),
 }
+SPACING = {"denominators of another step": 1, "the state of another step": 3}
 
 
 @pytest.mark.parametrize("name", SABOTAGE)
-def test_sabotage_shows(name: str) -> None:
+def test_sabotage_shows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     optimizer, spoil = SABOTAGE[name]
+    monkeypatch.setattr(storage, "_FARTHEST", SPACING.get(name, 16))
     run = train(OPTIMIZERS[optimizer])
     spoil(run)
 

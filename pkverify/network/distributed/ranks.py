@@ -218,6 +218,11 @@ class _Gone(JoinHook):
 class Elsewhere:
     """The store of a rank that keeps no parameters, where the path is in the memory of rank 0."""
 
+    spacing = 1
+
+    def room(self, like: Tensor, size: int) -> None:
+        """None: nothing is kept here."""
+
     def write_step(self, number: int, step: object, point: object) -> None:
         """Nothing: rank 0 keeps it."""
 
