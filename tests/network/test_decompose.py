@@ -290,6 +290,19 @@ def test_sabotage_shows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert alone > 1e-4
 
 
+@pytest.mark.parametrize("number", [2, 3, 7])
+def test_a_miss_is_carried_to_the_outputs_as_the_quadrature_carries_it(number: int) -> None:
+    run = train(OPTIMIZERS["momentum"])
+    step = run.path.steps[number]
+    settings = tuple({**group, "lr": 0.099} for group in step.settings)
+    run.path.steps[number] = type(step)(step.batches, settings, step.absent, step.norms)
+
+    carried, whole = identity(run.path, run.query).residual, identity(run.path, run.query, nodes=12).residual
+
+    assert float(whole.abs().max()) > 1e-4
+    assert float((carried - whole).abs().max()) <= 0.01 * float(whole.abs().max())
+
+
 def test_a_wrong_batch_is_refused_when_the_path_is_split() -> None:
     run = train(OPTIMIZERS["sgd"])
     run.path.steps[1], run.path.steps[2] = run.path.steps[2], run.path.steps[1]
