@@ -1,21 +1,24 @@
 """Contributions and path kernels of a gradient flow, by Gauss nodes inside its steps.
 
-On every accepted step two Gauss-Legendre rules of different size are compared; where they differ by more than the
-tolerance allows, the step is done again with more nodes. The integrals are never part of the state: a Gram matrix would
-then be needed at every stage, and its error would steer the steps. Nothing is adjusted afterwards: the residual of the
-identity is what is left over.
+A step is cut where the gradient of a query jumps (a ReLU changes its side), for that query, and where that of a
+training example does, for all. On every piece two Gauss-Legendre rules of different size are compared; where they
+differ by more than the tolerance allows, the piece is done again with more nodes. The integrals are never part of the
+state: a Gram matrix would then be needed at every stage, and its error would steer the steps. Nothing is adjusted
+afterwards: the residual of the identity is what is left over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from pkverify.errors import InputError
+from pkverify.network.flow_kinks import FlowKinks
 from pkverify.network.gauss import gauss_rule
 from pkverify.network.numerics import exact_arithmetic
 from pkverify.network.tangents import Output, Rates, rates, states_per_pass
@@ -40,7 +43,7 @@ class PathIntegrals:
         path_kernel: ``integral K_t(x, x_i) dt``, ``[q, m, C, C]``, or None where it was not asked for.
         self_kernel: ``integral |grad f(x)|^2 dt`` for each output, ``[q, C]``.
         quadrature_error: Estimate of the largest error that the rules leave, relative to ``max(1, |value|)``.
-        step_nodes: For each step the nodes of its finest rule.
+        step_nodes: For each step the nodes of its finest rule, on one piece of it.
         nodes: Evaluations of the integrands.
         unconverged: Steps on which the rules still differed with the most nodes.
     """
@@ -116,31 +119,30 @@ def path_integrals(
     with torch.no_grad():
         ends = [objective.outputs(state, queries) for state in (trajectory.initial, trajectory.final)]
         ends = [(end if output is None else output(end)).double() for end in ends]
-    waiting, coarse, count = list(range(trajectory.step_count)), first, 0
+    waiting, coarse, count = run.pieces(), first, 0
     lower = run.integrate(waiting, coarse)
-    total, error, unconverged = _Sums(), 0.0, list[int]()
+    total, error, unconverged = _Sums(len(queries)), 0.0, set[int]()
     finest = [coarse] * trajectory.step_count
     count += coarse * len(waiting)
     while waiting:
         coarse += _MORE
         upper = run.integrate(waiting, coarse)
         count += coarse * len(waiting)
-        open_steps: list[int] = []
-        for step in waiting:
-            # A step's share of the tolerance: by its length or, where the flow takes many short ones, by its number.
-            share = max(
-                (trajectory.times[step + 1] - trajectory.times[step]) / trajectory.horizon, 1 / trajectory.step_count
-            )
-            gap, size = upper[step].distance(lower[step])
+        again: list[int] = []
+        for place, piece in enumerate(waiting):
+            # A piece's share of the tolerance: by its length or, where there are many short ones, by their number.
+            share = max(run.length(piece) / trajectory.horizon, 1 / trajectory.step_count)
+            gap, size = upper[place].distance(lower[place])
             too_far = gap > max(aim * max(share, size), 50 * torch.finfo(objective.dtype).eps * size)
             if too_far and coarse + _MORE <= MOST_NODES:
-                open_steps.append(step)
+                again.append(place)
                 continue
-            unconverged += [step] if too_far else []
-            total.add(upper[step])
+            if too_far:
+                unconverged.add(piece.step)
+            total.add(upper[place], piece.queries)
             error += gap
-            finest[step] = coarse
-        waiting, lower = open_steps, upper
+            finest[piece.step] = max(finest[piece.step], coarse)
+        waiting, lower = [waiting[place] for place in again], [upper[place] for place in again]
     done = total.values
     largest = max(1.0, float(done.contributions.abs().max()), float(done.kernel_size()))
     return PathIntegrals(
@@ -153,7 +155,7 @@ def path_integrals(
         quadrature_error=error / largest,
         step_nodes=tuple(finest),
         nodes=count,
-        unconverged=tuple(unconverged),
+        unconverged=tuple(sorted(unconverged)),
     )
 
 
@@ -182,9 +184,10 @@ class _Part:
 
 
 class _Sums:
-    """Parts added up."""
+    """Parts added up, each to the rows of its queries."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
+        self._count = count
         self._values: _Part | None = None
 
     @property
@@ -192,12 +195,28 @@ class _Sums:
         assert self._values is not None
         return self._values
 
-    def add(self, part: _Part) -> None:
+    def add(self, part: _Part, queries: Tensor | None) -> None:
         if self._values is None:
-            self._values = part
-            return
+            shaped = [
+                None if t is None else t.new_zeros(self._count, *t.shape[1:])
+                for t in (part.contributions, part.regularizer_term, part.self_kernel, part.path_kernel)
+            ]
+            self._values = _Part(*shaped)  # pyright: ignore[reportArgumentType] - only the kernel may be None
         for mine, more in zip(self._values.tensors(), part.tensors(), strict=True):
-            mine.add_(more)
+            if queries is None:
+                mine.add_(more)
+            else:
+                mine.index_add_(0, queries, more)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A part of a step, between 0 and 1, for some queries ``[n]`` or, with None, for all."""
+
+    step: int
+    start: float = 0.0
+    end: float = 1.0
+    queries: Tensor | None = None
 
 
 class _Quadrature:
@@ -209,27 +228,54 @@ class _Quadrature:
         width = objective.outputs(trajectory.initial).shape[1]
         self.room = min(64, states_per_pass(objective, len(x) * width))
 
-    def integrate(self, steps: Sequence[int], count: int) -> dict[int, _Part]:
-        """The integrals over each of the steps with so many nodes."""
-        parts, weights = gauss_rule(count)
-        found: dict[int, _Part] = {}
-        batch = max(1, self.room // count)
-        for start in range(0, len(steps), batch):
-            chosen = steps[start : start + batch]
-            states = torch.cat([self.trajectory.inside(step, parts) for step in chosen])
-            with exact_arithmetic():
-                pieces = self._rates(states)
-            for number, step in enumerate(chosen):
-                length = self.trajectory.times[step + 1] - self.trajectory.times[step]
-                factors = length * torch.tensor(weights, dtype=torch.float64, device=states.device)
-                found[step] = _weighted(pieces, slice(number * count, (number + 1) * count), factors)
+    def pieces(self) -> list[_Piece]:
+        """All steps, cut at their kinks: one list for the queries without any, and one for each of the others."""
+        steps = range(self.trajectory.step_count)
+        kinks = FlowKinks(self.trajectory, self.x, self.output)
+        if not kinks.bends:
+            return [_Piece(step) for step in steps]
+        found: list[_Piece] = []
+        for step in steps:
+            own, shared = kinks.of(step)
+            plain = [query for query, positions in enumerate(own) if not positions]
+            groups = [(plain, shared)] if plain else []
+            groups += [([query], sorted({*shared, *positions})) for query, positions in enumerate(own) if positions]
+            for queries, cuts in groups:
+                who = None if len(queries) == len(own) else torch.tensor(queries, device=self.x.device)
+                found += [_Piece(step, a, b, who) for a, b in pairwise([0.0, *cuts, 1.0])]
         return found
 
-    def _rates(self, states: Tensor) -> list[Rates]:
+    def length(self, piece: _Piece) -> float:
+        """How long a piece is, in the time of the flow."""
+        times = self.trajectory.times
+        return (times[piece.step + 1] - times[piece.step]) * (piece.end - piece.start)
+
+    def integrate(self, pieces: Sequence[_Piece], count: int) -> list[_Part]:
+        """The integrals over each of the pieces with so many nodes."""
+        nodes, weights = gauss_rule(count)
+        found: list[_Part] = []
+        batch = max(1, self.room // count)
+        start = 0
+        while start < len(pieces):
+            queries, stop = pieces[start].queries, start + 1
+            while stop < min(start + batch, len(pieces)) and pieces[stop].queries is queries:
+                stop += 1
+            chosen = pieces[start:stop]
+            states = torch.cat([
+                self.trajectory.inside(p.step, [p.start + (p.end - p.start) * u for u in nodes]) for p in chosen
+            ])  # fmt: skip
+            with exact_arithmetic():
+                rows = self._rates(states, self.x if queries is None else self.x[queries])
+            for number, piece in enumerate(chosen):
+                factors = self.length(piece) * torch.tensor(weights, dtype=torch.float64, device=states.device)
+                found.append(_weighted(rows, slice(number * count, (number + 1) * count), factors))
+            start = stop
+        return found
+
+    def _rates(self, states: Tensor, x: Tensor) -> list[Rates]:
         objective = self.trajectory.objective
         return [
-            rates(objective, group, self.x, output=self.output, kernel=self.path_kernel)
-            for group in states.split(self.room)
+            rates(objective, group, x, output=self.output, kernel=self.path_kernel) for group in states.split(self.room)
         ]
 
 

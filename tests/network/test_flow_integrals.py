@@ -171,17 +171,6 @@ def test_nodes_are_added_where_they_are_needed() -> None:
     assert found.residual.abs().max() < 1e-10
 
 
-def test_kinks_of_a_query_are_reported_and_not_repaired() -> None:
-    net = perceptron(5, 8, 1, activation=nn.ReLU)
-    _, x, y, q = path_problem()
-    flow = gradient_flow(net, mean_squares, x, y, horizon=1.0, rtol=1e-4, atol=1e-4, order=5)
-    found = path_integrals(flow, q)
-    residual = float(found.residual.abs().max())
-
-    assert found.unconverged
-    assert 1e-6 < residual < 10 * found.quadrature_error
-
-
 @pytest.mark.parametrize(("options", "message"), [({"nodes": 0}, "nodes 0"), ({"nodes": 11}, "nodes 11"),
                                                   ({"tolerance": 0.0}, "tolerance 0.0")])  # fmt: skip
 def test_bad_options_are_refused(options: dict[str, float], message: str) -> None:
