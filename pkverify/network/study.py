@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from pkverify.models import LayeredModel
+from pkverify.network.decompose import decompose
 from pkverify.network.descent import decompose_descent, descend
 from pkverify.network.device import resolve_device
 from pkverify.network.flow import Trajectory, gradient_flow
 from pkverify.network.gauss import gauss_rule
 from pkverify.network.objective import Objective
+from pkverify.network.path import TrainingPath
 from pkverify.network.path_integrals import PathIntegrals, path_integrals
 from pkverify.network.problem_module import TorchProblem, torch_problem
-from pkverify.network.tangents import example_gradients, rates
+from pkverify.network.record import record
+from pkverify.network.tangents import derivatives_along, example_gradients, rates
 from pkverify.problem import Dataset, Problem
 
 RTOL = 1e-9
@@ -197,14 +202,47 @@ class NetworkStudy:
         return errors
 
     def descent_identity(self, steps: int = 60) -> tuple[float, float, float]:
-        """Residual, residual of left sums, and scale of the exact split of gradient descent with large steps."""
-        found = self.trajectory.statistics.largest_eigenvalue
+        """Residual, residual of left sums, and scale of the exact split of gradient descent with large steps.
+
+        An ordinary loop is recorded, and its path decomposed. A penalty that is no weight decay is not part of a loss
+        of outputs: descent with one is split by itself.
+        """
+        found, told = self.trajectory.statistics.largest_eigenvalue, self.told
         assert found is not None
         rate = 1.0 / found.value if found.value > 0 else self.trajectory.horizon / steps
-        states = descend(self.objective, rate, steps)
-        split = decompose_descent(self.objective, states, rate, self.told.x_query, nodes=8)
-        scale = float((split.contributions.abs().sum(1) + split.initial_output.abs()).max())
-        return float(split.residual.abs().max()), float(split.left_residual.abs().max()), max(1.0, scale)
+        regularizer = self.problem.regularizer
+        decay = 0.0 if regularizer is None else regularizer.strength
+        if decay is None:
+            states = descend(self.objective, rate, steps)
+            split = decompose_descent(self.objective, states, rate, told.x_query, nodes=8)
+            scale = float((split.contributions.abs().sum(1) + split.initial_output.abs()).max())
+            return float(split.residual.abs().max()), float(split.left_residual.abs().max()), max(1.0, scale)
+        model = copy.deepcopy(told.module).to(self.device)
+        x, y = told.x.to(self.device), None if told.y is None else told.y.to(self.device)
+
+        def loss(outputs: Tensor, targets: Tensor | None = None) -> Tensor:
+            return told.criterion(outputs, targets)
+
+        optimizer = torch.optim.SGD(model.parameters(), lr=rate, weight_decay=float(decay))
+        with record(model, optimizer, loss=loss, x=x, y=y) as path:
+            for _ in range(steps):
+                optimizer.zero_grad()
+                loss(model(x), y).backward()
+                optimizer.step()
+        recorded = decompose(path, told.x_query.to(self.device))
+        scale = float((recorded.contributions.abs().sum(1) + recorded.initial_output.abs()).max())
+        return float(recorded.residual.abs().max()), self._left_residual(path), max(1.0, scale)
+
+    def _left_residual(self, path: TrainingPath) -> float:
+        """What sums of the queries' gradients at the left ends of the steps miss of the change of the outputs."""
+        states = [path.weights(point) for point in range(path.step_count + 1)]
+        queries = self.told.x_query.to(states[0])
+        left = sum(
+            derivatives_along(self.objective, state[None], (after - state)[None, None], queries)[0, 0]
+            for state, after in pairwise(states)
+        )
+        ends = [self.objective.outputs(state, queries) for state in (states[-1], states[0])]
+        return float((ends[0] - ends[1] - left).abs().max())
 
     def loss_rates(self, count: int = 5) -> list[LossRate]:
         """``dL/dt`` in three ways at equally spaced times inside the flow."""

@@ -68,7 +68,8 @@ SOUND: list[tuple[str, Problem]] = [
     *((claim, TANH) for claim in ("T1", "T1b", "T1c", "SE", "S9a", "E1", "E9")),
     *((claim, SOFTMAX) for claim in ("T1", "T1k", "T1b", "R3d", "SE", "S9a", "E1", "E9")),
     *((claim, LINE) for claim in ("T1", "T1b", "T1c", "SE", "S9a", "E1", "E9")),
-    *((claim, RELU) for claim in ("S9a", "E9")),
+    *((claim, RELU) for claim in ("S9a", "E1", "E9")),
+    ("E1", dict(case_problems("linear"))["linear-ridge"]),
 ]
 
 
@@ -86,7 +87,6 @@ BLURRED = replace(SOFTMAX, data=replace(SOFTMAX.data, targets=HALVES))
 
 ASIDE: list[tuple[str, Problem, str]] = [
     ("T1k", TANH, "one output"), ("T1c", SOFTMAX, "vector"), ("R3d", TANH, "log-probability"), ("T1b", RELU, "kinks"),
-    ("E1", RELU, "kinks"),
     ("SE", dict(case_problems("linear"))["linear-ridge"], "no regulariser"),
     ("R3d", BLURRED, "observed"),
 ]  # fmt: skip
