@@ -5,7 +5,7 @@
 
 ``costs``: processor time a step of plain training, of recorded training (the guard looks at a step in fifty; with the
 weights of every step, and of every eighth), of the identity alone with as many queries as a batch has examples, and of
-the full split, each as a ratio to plain training: medians of five rounds in turns, after one to warm up. Beside the
+the full split, each as a ratio to plain training: medians of ``--rounds`` in turns, after one to warm up. Beside the
 split stands its floor in operations: with ``F`` for a forward pass of one example, ``B`` examples a step, ``q`` queries
 of ``C`` outputs and ``n`` nodes, training takes ``3 B F``, the query gradients ``n q (1 + 2 C) F``, and the contraction
 of ``q C`` dense vectors with the gradients of ``B`` examples ``q C B F``.
@@ -86,7 +86,7 @@ def spent(run: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - start, result
 
 
-def costs(kind: str, batch: int, queries: int, steps: int, *, split_too: bool) -> None:
+def costs(kind: str, batch: int, queries: int, steps: int, rounds: int, *, split_too: bool) -> None:
     case = setting(kind, 4 * batch, batch)
     size = sum(p.numel() for p in case.model.parameters())
     print(f"{kind}, {size} parameters, batch {batch}; identity of {batch} queries, split of {queries}; C = 10")
@@ -122,20 +122,20 @@ def costs(kind: str, batch: int, queries: int, steps: int, *, split_too: bool) -
 
         ways: list[list[float]] = [[], [], [], []]
         path: Any = None
-        for turn in range(6):
+        for turn in range(1 + rounds):
             plain, _ = loop()
             recorded, path = loop(1)
             thinned, _ = loop(8)
             alone, _ = spent(lambda path=path: identity(path, case.query))
             for way, found in zip(ways, (plain, recorded, thinned, alone / path.step_count), strict=True):
-                way += [found] if turn else []
+                if turn:
+                    way.append(found)
         plain, recorded, thinned, alone = map(statistics.median, ways)
         row = f"{name:10} {plain * 1e3:6.1f} ms {recorded / plain:8.2f}x {thinned / plain:8.2f}x {alone / plain:8.2f}x"
         if not split_too:
             print(row, flush=True)
             continue
-        few = case.query[:queries]
-        split, d = min((spent(lambda path=path: decompose(path, few)) for _ in range(2)), key=lambda t: t[0])
+        split, d = spent(lambda path=path: decompose(path, case.query[:queries]))
         nodes = sum(d.nodes) / len(d.nodes)
         gradients = nodes * queries * 21 / (3 * batch)
         contraction = 10 * queries / 3 if name != "SGD" else 0.0
@@ -238,6 +238,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=64)
     parser.add_argument("--queries", type=int, default=None)
     parser.add_argument("--steps", type=int, default=None)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--no-split", action="store_true", help="recording and identity only")
     arguments = parser.parse_args()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
@@ -249,6 +250,7 @@ def main() -> None:
             arguments.batch,
             arguments.queries or 2,
             arguments.steps or 50,
+            arguments.rounds,
             split_too=not arguments.no_split,
         )
 
