@@ -224,7 +224,10 @@ class Follower:
 
     def _find_disc(self, balls: list[list[Ball]], length: Fraction) -> tuple[_Disc | None, str]:
         """The disc for which the fewest terms of the series are needed: wider ones decay faster, and are larger."""
-        ratio = min(max(self._reach / float(length), 2.0), _WIDEST_DISC)
+        # Coefficients are rounded to units of 2**-bits. On a wider disc than this the rounding of the last one alone is
+        # larger than 1, as at the end of a path, where a step is much shorter than the flow would let it be.
+        widest = min(_WIDEST_DISC, 2.0 ** (self.bits / max(len(balls[0]) - 1, 1)))
+        ratio = min(max(self._reach / float(length), 2.0), widest)
         best: _Disc | None = None
         reason, shrinking = "", False
         for _ in range(_DISC_TRIES):
@@ -247,7 +250,7 @@ class Follower:
             else:
                 best = tried
                 ratio = tried.ratio / _WIDEN if shrinking else tried.ratio * _WIDEN
-            if not _NARROWEST_DISC <= ratio <= _WIDEST_DISC:
+            if not _NARROWEST_DISC <= ratio <= widest:
                 break
         return best, reason
 

@@ -49,6 +49,13 @@ def test_the_certified_and_the_precise_route_agree(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_other_digits_ask_for_other_steps_and_give_the_same_numbers(name: str) -> None:
+    found = decompose_certified(problem(name), 15)
+    assert adds_up(found)
+    assert disagreement([*certified(name), *found]) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_network_route_agrees(name: str) -> None:
     found = decompose_network(problem(name), digits=8)
     assert adds_up(found)
