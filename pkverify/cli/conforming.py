@@ -14,7 +14,9 @@ from pkverify.cli.output import check_folder, emit, progress
 def conform(
     adapter: Annotated[
         str,
-        Parameter(help="captum, dattri, explaind, trak, torch.func, pkverify, or package.module:function"),
+        Parameter(
+            help="captum, dattri, explaind, neural-tangents, trak, torch.func, pkverify, or package.module:function"
+        ),
     ],
     /,
     *,

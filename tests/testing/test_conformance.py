@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from pkverify.claims import CLAIMS
@@ -17,14 +18,17 @@ from pkverify.errors import InputError
 from pkverify.testing import conform
 from pkverify.testing.adapters import own, torch_func
 from pkverify.testing.conform.adapter import WrongScores, scores_of
+from pkverify.testing.conform.check import KINDS
+from pkverify.testing.conform.larger import larger_task
 from pkverify.testing.conform.peers import PEERS, adapters_of, as_json, as_text, exit_code
 from pkverify.testing.conform.peers import conform as conform_peer
 from pkverify.testing.conform.planted import Planted, planted
-from pkverify.testing.conform.reference import QUANTITIES, change, rational_reference, reference
+from pkverify.testing.conform.reference import QUANTITIES, reference
 from pkverify.testing.conform.relations import RELATIONS
 from pkverify.testing.conform.report import table
 from pkverify.testing.conform.shrink import simpler, smallest
-from pkverify.testing.conform.task import LOSSES, Spec, larger_task, specs, task_of
+from pkverify.testing.conform.spec import Spec, specs, task_of
+from pkverify.testing.conform.task import FEATURES
 
 if TYPE_CHECKING:
     from pkverify.testing.conform.task import Task
@@ -43,44 +47,6 @@ LINEAR = Spec(
 )
 
 
-# The reference itself.
-
-
-@pytest.mark.parametrize("name", QUANTITIES)
-def test_the_reference_is_the_exact_rational_one(name: str) -> None:
-    exact = rational_reference(LINEAR, QUANTITIES[name])
-    found = reference(task_of(LINEAR), QUANTITIES[name])
-
-    for row, values in zip(exact, found.tolist(), strict=True):
-        for value, number in zip(row, values, strict=True):
-            assert abs(number - float(value)) < 1e-13
-
-
-@pytest.mark.parametrize("kind", LOSSES)
-@pytest.mark.parametrize("name", ["exact-loss", "exact-output"])
-def test_exact_references_add_up(kind: str, name: str) -> None:
-    task, quantity = larger_task(kind), QUANTITIES[name]
-
-    assert float((reference(task, quantity).sum(1) - change(task, quantity)).abs().max()) < 1e-12
-
-
-@pytest.mark.parametrize("kind", LOSSES)
-def test_left_endpoint_sums_do_not_add_up(kind: str) -> None:
-    task, quantity = larger_task(kind), QUANTITIES["left-endpoint"]
-    missed = reference(task, quantity).sum(1) + change(task, quantity)
-
-    assert float(missed.norm() / change(task, quantity).norm()) > 0.01
-
-
-def test_quantities_are_different_numbers() -> None:
-    task = larger_task("squared")
-    found = [reference(task, quantity) for quantity in QUANTITIES.values()]
-
-    for i, one in enumerate(found):
-        for two in found[:i]:
-            assert float((one - two).norm()) > 1e-2 * float(one.norm())
-
-
 def test_claims_of_the_relations_exist() -> None:
     known = {*CLAIMS}
     named = {relation.claim for relation in RELATIONS if relation.claim}
@@ -95,18 +61,25 @@ RIGHT = [*torch_func.adapters(), *own.adapters()]
 
 @pytest.mark.parametrize("adapter", RIGHT, ids=[a.name for a in RIGHT])
 def test_right_numbers_agree(adapter: conform.Adapter) -> None:
-    report = conform.check(adapter, relations=["agreement", "completeness"], examples=4)
+    report = conform.check(adapter, relations=["agreement", "completeness"], examples=1)
 
     assert report.verdict == "conforms", report.text()
     assert report.fit < 1e-13
     assert abs(report.scale - 1) < 1e-12
+    # All kinds of runs, the perceptrons among them against balls.
+    assert [run.name for run in report.runs] == ["all examples", "all examples", *map(", ".join, KINDS)]
+    assert all(run.verdict == "holds" and run.fit < 1e-13 for run in report.runs)
+    assert [run.reference.partition(",")[0] for run in report.runs] == [*["certified"] * 6, "float64"]
+    assert "certified balls of radius" in report.held_against
+    assert all(run.name in report.text() for run in report.runs)
 
 
 def test_right_numbers_keep_every_relation() -> None:
-    report = conform.check(torch_func.adapters()[0], examples=4)
+    report = conform.check(torch_func.adapters()[0], examples=2, features=["momentum"])
+    silent = {"completeness", "batches and momentum", "device"}
 
     assert report.exit_code == 0, report.text()
-    assert {f.verdict for f in report.findings if f.relation != "completeness"} == {"holds"}
+    assert {f.verdict for f in report.findings if f.relation not in silent} == {"holds"}
 
 
 @pytest.mark.slow
@@ -125,7 +98,13 @@ WRONG = planted()
 @pytest.mark.parametrize("wrong", WRONG, ids=[w.adapter.name for w in WRONG])
 def test_planted_mistakes_are_found(wrong: Planted) -> None:
     known = wrong.relation != "runs"
-    report = conform.check(wrong.adapter, relations=[wrong.relation] if known else [], examples=6, seconds=0.5)
+    report = conform.check(
+        wrong.adapter,
+        relations=[wrong.relation] if known else [],
+        features=wrong.features,
+        examples=1 if wrong.features else 4,
+        seconds=0.2,
+    )
     finding = report.finding(wrong.relation)
 
     assert report.exit_code == 1
@@ -145,7 +124,7 @@ def test_planted_mistakes_are_found_among_all_relations(wrong: Planted) -> None:
 
 def test_a_residual_hidden_in_one_example_adds_up_and_is_found_all_the_same() -> None:
     (forced,) = (w.adapter for w in WRONG if w.adapter.name == "forced to add up")
-    report = conform.check(forced, relations=["completeness", "agreement"], examples=4, seconds=0.5)
+    report = conform.check(forced, relations=["completeness", "agreement"], examples=2, seconds=0.1)
 
     assert [f.verdict for f in report.findings] == ["holds", "fails", "holds"]
 
@@ -158,7 +137,7 @@ def test_the_quantity_is_found_out_with_its_sign_and_scale(name: str) -> None:
     def nameless(task: Task) -> Tensor:
         return -2.5 * reference(task, QUANTITIES[name])
 
-    report = conform.check(nameless, relations=["agreement"], examples=4, seconds=0.5)
+    report = conform.check(nameless, relations=["agreement"], features=(), examples=2, seconds=0.1)
 
     assert report.quantity == name
     assert not report.declared
@@ -172,7 +151,7 @@ def test_the_last_layer_alone_is_found_out() -> None:
     def nameless(task: Task) -> Tensor:
         return reference(task, QUANTITIES["left-endpoint"], (f"{task.last_layer}.*",))
 
-    report = conform.check(nameless, relations=["agreement"], examples=6)
+    report = conform.check(nameless, relations=["agreement"], features=(), examples=3)
 
     assert (report.quantity, report.params, report.verdict) == ("left-endpoint", ("{last}.*",), "conforms")
 
@@ -181,8 +160,12 @@ def test_scores_that_fit_nothing_are_undecided_until_it_is_said_what_they_are() 
     def distances(task: Task) -> Tensor:
         return torch.cdist(task.x_query, task.x)
 
-    report = conform.check(distances, relations=["agreement", "order of examples"], examples=4, seconds=0.5)
-    said = conform.check(distances, quantity="path-kernel", relations=["agreement"], examples=4, seconds=0.5)
+    report = conform.check(
+        distances, relations=["agreement", "order of examples"], features=(), examples=2, seconds=0.1
+    )
+    said = conform.check(
+        distances, quantity="path-kernel", relations=["agreement"], features=(), examples=2, seconds=0.1
+    )
 
     assert (report.exit_code, report.finding("agreement").verdict) == (3, "undecided")
     assert (said.exit_code, said.finding("agreement").verdict) == (1, "fails")
@@ -202,7 +185,7 @@ def test_a_peer_that_handles_none_of_it_is_undecided() -> None:
 
 def test_reports_say_what_failed_where_and_which_claim() -> None:
     (wrong,) = (w.adapter for w in WRONG if w.adapter.name == "last layer's bias dropped")
-    report = conform.check(wrong, relations=["every bias"], examples=8, seconds=5)
+    report = conform.check(wrong, relations=["every bias"], features=(), examples=6, seconds=5)
     text, plain = as_text([report]), json.loads(as_json([report]))
 
     assert "last layer's bias dropped: does not conform" in text
@@ -217,7 +200,7 @@ def test_reports_say_what_failed_where_and_which_claim() -> None:
 
 
 def test_exit_codes_put_the_worst_first() -> None:
-    good = conform.check(torch_func.adapters()[0], relations=["repeated"], examples=1)
+    good = conform.check(torch_func.adapters()[0], relations=["repeated"], features=(), examples=1)
     bad = replace(good, findings=(replace(good.findings[0], verdict="fails"),))
     unsure = replace(good, findings=(replace(good.findings[0], verdict="undecided"),))
 
@@ -225,7 +208,7 @@ def test_exit_codes_put_the_worst_first() -> None:
 
 
 def test_a_finding_that_there_is_not_is_no_finding() -> None:
-    good = conform.check(torch_func.adapters()[0], relations=["repeated"], examples=1)
+    good = conform.check(torch_func.adapters()[0], relations=["repeated"], features=(), examples=1)
 
     with pytest.raises(KeyError):
         good.finding("agreement")
@@ -235,7 +218,9 @@ def test_a_finding_that_there_is_not_is_no_finding() -> None:
 
 
 def test_simpler_tasks_are_tasks() -> None:
-    for spec in (LINEAR, replace(LINEAR, kind="cross-entropy", y=((ONE,),) * 3, y_query=((ONE,),) * 2)):
+    classes = replace(LINEAR, kind="cross-entropy", y=((ONE,),) * 3, y_query=((ONE,),) * 2)
+    stepped = replace(classes, batches=((0, 2), (1,), (2, 1)), mean=True, momentum=ONE / 2)
+    for spec in (LINEAR, classes, stepped):
         for candidate in simpler(spec):
             assert len(task_of(candidate).checkpoints) == len(candidate.rates) + 1
 
@@ -249,7 +234,7 @@ def test_shrinking_ends_at_a_task_that_fails() -> None:
 
 def test_tasks_that_are_drawn_can_be_trained() -> None:
     @settings(max_examples=20, deadline=None, database=None, derandomize=True)
-    @given(specs())
+    @given(st.sampled_from([(), FEATURES[:3], FEATURES]).flatmap(lambda features: specs(features=features)))
     def trained(spec: Spec) -> None:
         task = task_of(spec)
         assert all(bool(torch.isfinite(w).all()) for point in task.checkpoints for w in point.values())
@@ -311,6 +296,8 @@ def test_unknown_quantities_relations_and_losses_are_refused() -> None:
         conform.check(lambda _: 0, quantity="influence")
     with pytest.raises(InputError, match="relations"):
         conform.check(lambda _: 0, relations=["beauty"])
+    with pytest.raises(InputError, match="features"):
+        conform.check(lambda _: 0, features=["dropout"])
     with pytest.raises(InputError, match="quantity"):
         conform.Adapter("wrong", lambda _: 0, "influence")
     with pytest.raises(InputError, match="losses"):
@@ -319,10 +306,10 @@ def test_unknown_quantities_relations_and_losses_are_refused() -> None:
 
 def test_a_function_of_a_user_is_found_by_its_module() -> None:
     (report,) = conform_peer(
-        "pkverify.testing.adapters.torch_func:left_endpoint", quantity="left-endpoint", examples=1, seconds=0.5
+        "pkverify.testing.adapters.torch_func:path_kernel", quantity="path-kernel", examples=1, seconds=0.1
     )
 
-    assert (report.name.rpartition(":")[2], report.exit_code) == ("left_endpoint", 0)
+    assert (report.name.rpartition(":")[2], report.exit_code) == ("path_kernel", 0)
 
 
 def test_every_peer_says_what_installs_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version
 
 import torch
@@ -11,7 +12,7 @@ from pkverify.network.decompose import decompose
 from pkverify.network.record import record
 from pkverify.network.tangent_kernel import tangent_kernel
 from pkverify.testing.conform.adapter import Adapter
-from pkverify.testing.conform.task import Task
+from pkverify.testing.conform.task import Checkpoint, Task
 
 
 def exact_output(task: Task) -> Tensor:
@@ -21,51 +22,66 @@ def exact_output(task: Task) -> Tensor:
 
 def left_endpoint(task: Task) -> Tensor:
     """TracIn's sum, from tangent kernels seeded by the losses on both sides."""
-    total = torch.zeros(len(task.x_query), len(task.x), dtype=torch.float64)
-    for rate, weights in zip(task.rates, task.checkpoints, strict=False):
-        total += rate * tangent_kernel(
+    return _over_steps(
+        task,
+        lambda weights: tangent_kernel(
             task.model, task.x_query, task.x, loss=task.loss, y_train=task.y, y_query=task.y_query, weights=weights
-        )
-    return total
+        ),
+    )
 
 
 def loss_weighted(task: Task) -> Tensor:
     """The sum of tangent kernels seeded by the losses on the training side alone."""
-    total = torch.zeros(len(task.x_query), len(task.x), dtype=torch.float64)
-    for rate, weights in zip(task.rates, task.checkpoints, strict=False):
-        kernel = tangent_kernel(task.model, task.x_query, task.x, loss=task.loss, y_train=task.y, weights=weights)
-        total += rate * kernel.reshape(len(task.x_query), len(task.x), -1)[:, :, task.output]
-    return total
+
+    def kernel(weights: Checkpoint) -> Tensor:
+        found = tangent_kernel(task.model, task.x_query, task.x, loss=task.loss, y_train=task.y, weights=weights)
+        return found.reshape(len(task.x_query), len(task.x), -1)[:, :, task.output]
+
+    return _over_steps(task, kernel)
 
 
 def path_kernel(task: Task) -> Tensor:
     """The sum of tangent kernels, traced over the outputs."""
-    total = torch.zeros(len(task.x_query), len(task.x), dtype=torch.float64)
-    for rate, weights in zip(task.rates, task.checkpoints, strict=False):
-        kernel = tangent_kernel(task.model, task.x_query, task.x, weights=weights)
-        total += rate * (kernel if kernel.ndim == 2 else kernel.diagonal(dim1=2, dim2=3).sum(-1))
-    return total
+
+    def kernel(weights: Checkpoint) -> Tensor:
+        found = tangent_kernel(task.model, task.x_query, task.x, weights=weights)
+        return found if found.ndim == 2 else found.diagonal(dim1=2, dim2=3).sum(-1)
+
+    return _over_steps(task, kernel)
 
 
 def adapters() -> tuple[Adapter, ...]:
     """The adapters of this module."""
-    number = version("pkverify")
+    number, devices = version("pkverify"), ("cpu", "cuda")
     return (
-        Adapter("pkverify decompose", exact_output, "exact-output", number, any_examples=False),
-        Adapter("pkverify tangent_kernel, both losses", left_endpoint, "left-endpoint", number),
-        Adapter("pkverify tangent_kernel, loss", loss_weighted, "loss-weighted", number),
-        Adapter("pkverify tangent_kernel", path_kernel, "path-kernel", number),
+        Adapter(
+            "pkverify decompose", exact_output, "exact-output", number, any_examples=False, cannot={}, devices=devices
+        ),
+        Adapter("pkverify tangent_kernel, both losses", left_endpoint, "left-endpoint", number, devices=devices),
+        Adapter("pkverify tangent_kernel, loss", loss_weighted, "loss-weighted", number, devices=devices),
+        Adapter("pkverify tangent_kernel", path_kernel, "path-kernel", number, devices=devices),
     )
+
+
+def _over_steps(task: Task, kernel: Callable[[Checkpoint], Tensor]) -> Tensor:
+    terms = [rate * kernel(weights) for rate, weights in zip(task.rates, task.checkpoints, strict=False)]
+    return torch.stack(terms).sum(0)
 
 
 def _split(task: Task) -> Tensor:
     model = task.model
     model.load_state_dict(dict(task.checkpoints[0]))
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    with record(model, optimizer, loss=task.loss, x=task.x, y=task.y) as path:
-        for rate in task.rates:
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0, momentum=task.momentum)
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return task.loss(outputs, targets) / (len(targets) if task.mean else 1)
+
+    with record(model, optimizer, loss=loss, x=task.x, y=task.y) as path:
+        for step, rate in enumerate(task.rates):
             optimizer.param_groups[0]["lr"] = rate
             optimizer.zero_grad()
-            task.loss(model(task.x), task.y).backward()
+            chosen = torch.tensor(task.batch(step), device=task.x.device)
+            path.batch(chosen)
+            loss(model(task.x[chosen]), task.y[chosen]).backward()
             optimizer.step()
     return decompose(path, task.x_query).contributions

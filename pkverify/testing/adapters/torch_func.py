@@ -11,6 +11,8 @@ from torch.func import functional_call, grad, jacrev, vmap
 from pkverify.testing.conform.adapter import Adapter
 from pkverify.testing.conform.task import Checkpoint, Task
 
+_DEVICES = ("cpu", "cuda")
+
 
 def loss_gradients(task: Task, weights: Checkpoint, x: Tensor, y: Tensor) -> Tensor:
     """The gradient of each example's loss, flat: ``[n, d]``."""
@@ -62,9 +64,9 @@ def adapters() -> tuple[Adapter, ...]:
     """The adapters of this module."""
     version = torch.__version__
     return (
-        Adapter("torch.func TracIn", left_endpoint, "left-endpoint", version),
-        Adapter("torch.func loss-weighted kernel", loss_weighted, "loss-weighted", version),
-        Adapter("torch.func tangent kernel", path_kernel, "path-kernel", version),
+        Adapter("torch.func TracIn", left_endpoint, "left-endpoint", version, devices=_DEVICES),
+        Adapter("torch.func loss-weighted kernel", loss_weighted, "loss-weighted", version, devices=_DEVICES),
+        Adapter("torch.func tangent kernel", path_kernel, "path-kernel", version, devices=_DEVICES),
     )
 
 

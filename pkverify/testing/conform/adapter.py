@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 from warnings import catch_warnings, simplefilter
@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from pkverify.errors import InputError
-from pkverify.testing.conform.reference import QUANTITIES
-from pkverify.testing.conform.task import LOSSES, Task
+from pkverify.testing.conform.reference import OTHER, QUANTITIES, Quantity
+from pkverify.testing.conform.task import FEATURES, LOSSES, MEAN, MINIBATCHES, MOMENTUM, Task
+
+_NOT_SAID = "it does not say that it follows these steps"
 
 
 class NotApplicable(Exception):  # noqa: N818 - not an error: the peer does not claim to do this
@@ -28,13 +30,19 @@ class Adapter:
     Attributes:
         name: What it is called in reports.
         scores: From a task to scores, ``[q, m]``: a tensor, an array or nested lists.
-        quantity: What the scores are, a name in ``QUANTITIES``; None to let the suite find out.
+        quantity: What the scores are, a name in ``QUANTITIES``; None to let the suite find out; ``other`` for one that
+            is not in the list, which ``formula`` tells.
         version: Of the code under test.
         params: Globs for the parameters that take part; ``{last}`` stands for the last layer's name.
         losses: Which losses it handles.
         any_examples: Whether it scores any examples at given checkpoints. False where it follows the run itself, whose
             steps need all of them.
         note: What a reader of the report should know.
+        cannot: What its peer does not claim to handle, each with the reason: of the ``FEATURES`` of runs, and of the
+            relations. None where nothing is said: left-endpoint sums, which do not ask what the steps were, are then
+            tried on all runs, other scores on plain descent only.
+        formula: What the scores are, in symbols, where ``quantity`` is ``other``.
+        devices: Where it can compute; the suite hands it tensors that are there.
     """
 
     name: str
@@ -44,20 +52,42 @@ class Adapter:
     params: tuple[str, ...] = ("*",)
     losses: tuple[str, ...] = LOSSES
     any_examples: bool = True
-    note: str = field(default="")
+    note: str = ""
+    cannot: Mapping[str, str] | None = None
+    formula: str = ""
+    devices: tuple[str, ...] = ("cpu",)
 
     def __post_init__(self) -> None:
-        if self.quantity is not None and self.quantity not in QUANTITIES:
-            raise InputError(
-                f"quantity: there is no {self.quantity!r}", "", f"choose from {', '.join(QUANTITIES)}"
-            )  # fmt: skip
+        if self.quantity is not None:
+            quantity_of(self.quantity)
         unknown = sorted({*self.losses} - {*LOSSES})
         if unknown or not self.losses:
             raise InputError(f"losses: {unknown or 'none'}", "", f"choose from {', '.join(LOSSES)}")
 
+    def refuses(self, features: Sequence[str]) -> str:
+        """Why runs with these features are not for it; an empty string where they are."""
+        cannot: Mapping[str, str] = self.cannot or {}
+        if self.cannot is None:
+            follows = self.quantity is None or self.quantity == OTHER.name or quantity_of(self.quantity).adds_up
+            cannot = dict.fromkeys((MINIBATCHES, MEAN, MOMENTUM), _NOT_SAID) if follows else {}
+        return next((f"{name}: {cannot[name]}" for name in FEATURES if name in features and name in cannot), "")
+
     def params_of(self, task: Task) -> tuple[str, ...]:
         """The globs, with the last layer's name filled in."""
         return tuple(glob.replace("{last}", task.last_layer) for glob in self.params)
+
+
+def quantity_of(name: str) -> Quantity:
+    """A quantity by its name.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if name == OTHER.name:
+        return OTHER
+    if name not in QUANTITIES:
+        raise InputError(f"quantity: there is no {name!r}", "", f"choose from {', '.join(QUANTITIES)}")
+    return QUANTITIES[name]
 
 
 @dataclass(frozen=True)
@@ -88,6 +118,8 @@ def scores_of(adapter: Adapter, task: Task) -> Scores:
     """
     if task.kind not in adapter.losses:
         raise NotApplicable(f"it does not handle the {task.kind} loss")
+    if reason := adapter.refuses(task.features):
+        raise NotApplicable(reason)
     own = task.fresh()
     default = torch.get_default_dtype()
     try:

@@ -34,6 +34,11 @@ PEERS = {
     "explaind": Peer(
         "explaind", "pip install explaind (on Python 3.11: --ignore-requires-python --no-deps, and tqdm)"
     ),
+    "neural-tangents": Peer(
+        "neural_tangents",
+        'pip install "jax==0.4.23" "jaxlib==0.4.23" "numpy<2" "scipy<1.13" frozendict absl-py, and --no-deps'
+        " neural-tangents==0.6.5, in an environment of its own with pkverify",
+    ),
     "trak": Peer("trak", "pip install traker"),
     "torch.func": Peer("torch_func", "pip install torch"),
     "pkverify": Peer("own", "pip install pkverify"),
@@ -56,11 +61,11 @@ def adapters_of(name: str) -> tuple[Adapter, ...]:
     Example:
         >>> [adapter.name for adapter in adapters_of("torch.func")]
         ['torch.func TracIn', 'torch.func loss-weighted kernel', 'torch.func tangent kernel']
-        >>> adapters_of("captain")
+        >>> adapters_of("captain")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
         pkverify.errors.InputError: conform: there is no adapter 'captain'
-          fix  choose from captum, dattri, explaind, trak, torch.func, pkverify, or give package.module:function
+          fix  choose from captum, dattri, explaind, ..., or give package.module:function
     """
     if name in PEERS:
         peer = PEERS[name]

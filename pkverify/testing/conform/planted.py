@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pkverify.testing.adapters.torch_func import left_endpoint, loss_gradients
 from pkverify.testing.conform.adapter import Adapter
-from pkverify.testing.conform.reference import QUANTITIES, change
-from pkverify.testing.conform.task import Task
+from pkverify.testing.conform.reference import QUANTITIES, change, reference
+from pkverify.testing.conform.task import MEAN, MINIBATCHES, MOMENTUM, Task
 
 _PROJECTED = 512
 
@@ -28,11 +29,13 @@ class Planted:
         adapter: What it does, as an adapter; its name is the mistake.
         relation: The relation that must fail.
         note: What the note of that finding must say; empty where there is nothing to say.
+        features: Of the runs that show it.
     """
 
     adapter: Adapter
     relation: str
     note: str = ""
+    features: tuple[str, ...] = ()
 
 
 def planted() -> tuple[Planted, ...]:
@@ -64,10 +67,31 @@ def planted() -> tuple[Planted, ...]:
         ("forced to add up", _forced, "exact-loss", "order of examples", ""),
         ("scores of another shape", _transposed, "left-endpoint", "runs", "shape"),
     ]  # fmt: skip
-    return tuple(
+    wrong = tuple(
         Planted(Adapter(name, scores, quantity, any_examples=quantity != "exact-loss"), relation, note)
         for name, scores, quantity, relation, note in table
     )
+    return (
+        *wrong,
+        *(
+            Planted(
+                Adapter(name, _split_of(**changes), "exact-loss", any_examples=False, cannot={}),
+                "batches and momentum",
+                note,
+                features,
+            )
+            for name, changes, note, features in (
+                ("momentum forgotten", {"momentum": 0.0}, "without the momentum", (MOMENTUM,)),
+                ("batches forgotten", {"batches": None}, "as if every batch were all", (MINIBATCHES,)),
+                ("means taken for sums", {"mean": False}, "were added up", (MINIBATCHES, MEAN)),
+            )
+        ),
+    )
+
+
+def _split_of(**changes: Any) -> Callable[[Task], Tensor]:
+    """The exact split of a run whose steps are taken for something else."""
+    return lambda task: reference(replace(task, **changes), QUANTITIES["exact-loss"])
 
 
 def _aliased(task: Task) -> Tensor:

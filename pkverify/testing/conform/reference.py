@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pkverify.testing.conform.task import Checkpoint, Spec, Task
+from pkverify.testing.conform.spec import Spec
+from pkverify.testing.conform.task import Checkpoint, Task
 
-_NODES = 24  # Gauss points on a segment; tanh along a small step is resolved to rounding with half as many
-
-Gradient = dict[str, Tensor]
+_NODES = (8, 16, 32, 64, 128, 256)  # Gauss points on a step, until twice as many change nothing
+_CHANGE = 1e-13
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,17 @@ class Quantity:
 
     Attributes:
         name: The name in reports and arguments.
-        formula: For a query z, an example i and steps s with rates e and weights w.
+        formula: For a query z, an example i and steps s with rates e and weights w. ``d_s(i)`` is what i has in the
+            direction of step s: its gradient there, by its share in the loss of the step, and the momentum of those
+            before.
         query: Whose gradient stands on the side of the query: ``loss``, ``output`` (one of them) or ``outputs`` (all,
             and the products are added up).
         train: The same for the training example; ``loss`` or ``outputs``.
         along: Where on a step the query's gradient is taken: at its ``left`` end, or averaged over the ``segment``.
         claim: The claim that a wrong number contradicts.
-        adds_up: Whether the scores of all examples add up to the change of the query's loss or output.
+        adds_up: Whether the scores of all examples add up to the change of the query's loss or output. Such scores
+            follow the steps as they were: who was in the batch, and the momentum. The others are of all examples, at
+            the checkpoints.
     """
 
     name: str
@@ -61,11 +65,11 @@ QUANTITIES = {
             "path-kernel", "sum_s e_s sum_c grad f_c(z; w_s) . grad f_c(i; w_s)", "outputs", "outputs", "left", "D8"
         ),
         Quantity(
-            "exact-loss", "-sum_s e_s (mean of grad l(z) over step s) . grad l(i; w_s)", "loss", "loss", "segment",
+            "exact-loss", "-sum_s e_s (mean of grad l(z) over step s) . d_s(i)", "loss", "loss", "segment",
             "E1", adds_up=True,
         ),
         Quantity(
-            "exact-output", "-sum_s e_s (mean of grad f_c(z) over step s) . grad l(i; w_s)", "output", "loss",
+            "exact-output", "-sum_s e_s (mean of grad f_c(z) over step s) . d_s(i)", "output", "loss",
             "segment", "E1", adds_up=True,
         ),
     )
@@ -82,8 +86,8 @@ def reference(task: Task, quantity: Quantity, params: tuple[str, ...] = ("*",)) 
         params: Globs for the parameters that take part.
 
     Example:
-        >>> from pkverify.testing.conform.task import larger_task
-        >>> task = larger_task("squared")
+        >>> from pkverify.testing.conform.larger import larger_task
+        >>> task = larger_task("squared", features=("minibatches", "momentum"))
         >>> exact = reference(task, QUANTITIES["exact-loss"])
         >>> bool((exact.sum(1) - change(task, QUANTITIES["exact-loss"])).abs().max() < 1e-12)
         True
@@ -93,37 +97,39 @@ def reference(task: Task, quantity: Quantity, params: tuple[str, ...] = ("*",)) 
 
 def parts(task: Task, quantity: Quantity, params: Sequence[str] = ("*",)) -> list[Tensor]:
     """The part of each step in the scores."""
-    return [step_scores(task, quantity, s, task.checkpoints[s], params) for s in range(len(task.rates))]
+    return [step_scores(task, quantity, s, params=params) for s in range(len(task.rates))]
 
 
 def step_scores(
-    task: Task, quantity: Quantity, step: int, weights: Checkpoint, params: Sequence[str] = ("*",)
+    task: Task, quantity: Quantity, step: int, *, at: int | None = None, params: Sequence[str] = ("*",)
 ) -> Tensor:
-    """What one step adds, with the gradients of the left end taken at the given weights."""
+    """What one step adds; with all gradients at the checkpoint ``at`` in place of where they belong, if it is given."""
     sign = -1 if quantity.adds_up else 1
-    wanted = [name for name in weights if any(fnmatchcase(name, glob) for glob in params)]
-    train = [_gradients(task, quantity.train, weights, task.x[i], task.y[i]) for i in range(len(task.x))]
-    rows: list[list[Tensor]] = []
-    for x, y in zip(task.x_query, task.y_query, strict=True):
-        if quantity.along == "left":
-            query = _gradients(task, quantity.query, weights, x, y)
-        else:
-            query = _mean_gradients(task, quantity.query, task.checkpoints[step : step + 2], x, y)
-        rows.append([sign * task.rates[step] * _product(query, each, wanted) for each in train])
-    return torch.stack([torch.stack(row) for row in rows])
+    here = step if at is None else at
+    if quantity.along == "left" or at is not None:
+        query = gradients(task, quantity.query, "query", here)
+    else:
+        query = _mean_gradients(task, quantity.query, step)
+    if not quantity.adds_up:
+        train = gradients(task, quantity.train, "train", here)
+    elif at is not None:
+        train = task.shares(step)[:, None, None] * gradients(task, quantity.train, "train", at)
+    else:
+        train = _directions(task, quantity.train, step)
+    kept = _mask(task, params)
+    return sign * task.rates[step] * torch.einsum("qkd,mkd->qm", query * kept, train)
 
 
 @lru_cache(maxsize=64)
 def size_of(task: Task, quantity: Quantity, params: tuple[str, ...] = ("*",)) -> float:
     """What rounding is measured against, a bound of all entries: rates times norms of gradients, over the steps."""
-    wanted = [name for name in task.checkpoints[0] if any(fnmatchcase(name, glob) for glob in params)]
-    total = 0.0
-    for rate, weights in zip(task.rates, task.checkpoints, strict=False):
-        norms: list[float] = []
-        for kind, xs, ys in ((quantity.query, task.x_query, task.y_query), (quantity.train, task.x, task.y)):
-            found = [_gradients(task, kind, weights, x, y) for x, y in zip(xs, ys, strict=True)]
-            norms.append(max(float(_product(g, g, wanted)) ** 0.5 for g in found))
-        total += rate * norms[0] * norms[1]
+    kept, total = _mask(task, params), 0.0
+    for s, rate in enumerate(task.rates):
+        query = gradients(task, quantity.query, "query", s) * kept
+        found = (
+            _directions(task, quantity.train, s) if quantity.adds_up else gradients(task, quantity.train, "train", s)
+        )
+        total += rate * float(query.flatten(1).norm(dim=1).max()) * float((found * kept).flatten(1).norm(dim=1).max())
     return total or 1.0
 
 
@@ -144,26 +150,29 @@ def change(task: Task, quantity: Quantity) -> Tensor:
 def mistaken(task: Task, quantity: Quantity, params: tuple[str, ...] = ("*",)) -> dict[str, Callable[[], Tensor]]:
     """Scores as they come out of known mistakes, by name; those that ``params`` makes meaningless are left out."""
     steps = range(len(task.rates))
-    points = task.checkpoints
     zero = torch.zeros(len(task.x_query), len(task.x), dtype=torch.float64)
-    names = [name for name in points[0] if any(fnmatchcase(name, glob) for glob in params)]
+    names = [name for name in task.checkpoints[0] if any(fnmatchcase(name, glob) for glob in params)]
     biases = [name for name in names if name.endswith("bias")]
     left = replace(quantity, along="left")
 
-    def at(weights: Checkpoint) -> Callable[[], Tensor]:
-        return lambda: sum((step_scores(task, left, s, weights, params) for s in steps), zero)
+    def at(point: int) -> Callable[[], Tensor]:
+        return lambda: sum((step_scores(task, left, s, at=point, params=params) for s in steps), zero)
 
     def without(dropped: Sequence[str]) -> Callable[[], Tensor]:
         return lambda: reference(task, quantity, tuple(name for name in names if name not in dropped))
 
+    def told(**changes: object) -> Callable[[], Tensor]:
+        return lambda: reference(replace(task, **changes), quantity, params)
+
     found: dict[str, Callable[[], Tensor]] = {}
-    if len(steps) > 1:
-        found["with the weights of the last step at every step"] = at(points[-2])
-        found["with the final weights at every step"] = at(points[-1])
-        found["with the first weights at every step"] = at(points[0])
-        found["of the last step alone"] = lambda: step_scores(task, quantity, steps[-1], points[-2], params)
+    if len(steps) > 1 and not (quantity.adds_up and task.momentum):
+        last = len(steps) - 1
+        found["with the weights of the last step at every step"] = at(last)
+        found["with the final weights at every step"] = at(last + 1)
+        found["with the first weights at every step"] = at(0)
+        found["of the last step alone"] = lambda: step_scores(task, quantity, last, params=params)
         found["of the final weights alone, at the last rate"] = lambda: step_scores(
-            task, left, steps[-1], points[-1], params
+            task, left, last, at=last + 1, params=params
         )
     for bias in biases[:-1] if len(biases) > 1 else []:
         found[f"without {bias}"] = without([bias])
@@ -171,6 +180,12 @@ def mistaken(task: Task, quantity: Quantity, params: tuple[str, ...] = ("*",)) -
         found["without the last layer's bias"] = without([biases[-1]])
     if len(biases) > 1:
         found["without any bias"] = without(biases)
+    if quantity.adds_up and task.momentum:
+        found["without the momentum"] = told(momentum=0.0)
+    if quantity.adds_up and task.batches is not None:
+        found["as if every batch were all examples"] = told(batches=None)
+    if quantity.adds_up and task.mean:
+        found["as if the losses of a batch were added up"] = told(mean=False)
     found["of no parameter at all"] = lambda: zero
     return found
 
@@ -178,7 +193,8 @@ def mistaken(task: Task, quantity: Quantity, params: tuple[str, ...] = ("*",)) -
 def rational_reference(spec: Spec, quantity: Quantity) -> list[list[Fraction]]:
     """The scores of a linear model with the squared loss, exactly: rationals in, rationals out.
 
-    The loss is quadratic along a step and the output linear, so the mean gradient is the one at the middle.
+    The loss is quadratic along a step and the output linear, so the mean gradient is the one at the middle. Steps are
+    those of the task, with its batches and its momentum.
 
     Args:
         spec: A task that ``is_rational``.
@@ -203,15 +219,26 @@ def rational_reference(spec: Spec, quantity: Quantity) -> list[list[Fraction]]:
             return [row]
         return [[Fraction(int(c == k)) for c in range(outputs)] for k in range(1 if kind == "output" else outputs)]
 
-    for rate in spec.rates:
+    # What each example has in the direction of a step, for each output, as a factor of its inputs.
+    m = len(spec.x)
+    moving = [[Fraction(0)] * outputs for _ in range(m)]
+    for s, rate in enumerate(spec.rates):
+        chosen = spec.batches[s] if spec.batches else range(m)
+        share = Fraction(1, len(chosen)) if spec.mean else Fraction(1)
         pulls = [seeds(x, y, "loss")[0] for x, y in zip(spec.x, spec.y, strict=True)]
-        train = [seeds(x, y, quantity.train) for x, y in zip(spec.x, spec.y, strict=True)]
+        moving = [
+            [spec.momentum * before + (share * pull if i in chosen else 0) for before, pull in zip(*pair, strict=True)]
+            for i, pair in enumerate(zip(moving, pulls, strict=True))
+        ]
+        train = [[row] for row in moving]
+        if not quantity.adds_up:
+            train = [seeds(x, y, quantity.train) for x, y in zip(spec.x, spec.y, strict=True)]
         query = [seeds(x, y, quantity.query) for x, y in zip(spec.x_query, spec.y_query, strict=True)]
         for c in range(outputs):
             for k in range(inputs):
-                weight[c][k] -= rate * sum(pull[c] * x[k] for pull, x in zip(pulls, spec.x, strict=True))
+                weight[c][k] -= rate * sum(row[c] * x[k] for row, x in zip(moving, spec.x, strict=True))
             if spec.bias:
-                bias[c] -= rate * sum(pull[c] for pull in pulls)
+                bias[c] -= rate * sum(row[c] for row in moving)
         if quantity.along == "segment":
             after = [seeds(x, y, quantity.query) for x, y in zip(spec.x_query, spec.y_query, strict=True)]
             query = [
@@ -228,6 +255,10 @@ def rational_reference(spec: Spec, quantity: Quantity) -> list[list[Fraction]]:
     return total
 
 
+# For scores of which nothing is known but what they are not: the relations that hold for any attribution are left.
+OTHER = Quantity("other", "a quantity of its own", "", "", "", "")
+
+
 def relative_error(found: Tensor, wanted: Tensor) -> float:
     """``|found - wanted| / |wanted|`` in Frobenius norms; the norm of ``found`` where nothing is wanted."""
     if not bool(torch.isfinite(found).all()):
@@ -236,40 +267,72 @@ def relative_error(found: Tensor, wanted: Tensor) -> float:
     return float((found - wanted).norm()) / size if size else float(found.norm())
 
 
-def _gradients(task: Task, kind: str, weights: Checkpoint, x: Tensor, y: Tensor) -> list[Gradient]:
-    """The gradient of the loss, of one output, or of each output, of one example."""
-    leaves = {name: w.detach().clone().requires_grad_() for name, w in weights.items()}
-    outputs = torch.func.functional_call(task.model, leaves, (x[None],))
-    match kind:
-        case "loss":
-            values = [task.loss(outputs, y[None])]
-        case "output":
-            values = [outputs[0, task.output]]
-        case _:
-            values = list(outputs[0])
-    found: list[Gradient] = []
-    for value in values:
-        gradients = torch.autograd.grad(value, list(leaves.values()), retain_graph=True)
-        found.append(dict(zip(leaves, gradients, strict=True)))
-    return found
+@lru_cache(maxsize=512)
+def gradients(task: Task, kind: str, whose: str, at: int) -> Tensor:
+    """Gradients at a checkpoint, of the loss, of one output, or of each, of one example at a time: ``[n, k, d]``.
+
+    Args:
+        task: The task.
+        kind: ``loss``, ``output`` or ``outputs``.
+        whose: ``train`` or ``query``.
+        at: The number of the checkpoint.
+    """
+    return _gradients(task, kind, whose, task.checkpoints[at])
 
 
-def _mean_gradients(task: Task, kind: str, ends: Sequence[Checkpoint], x: Tensor, y: Tensor) -> list[Gradient]:
-    """The mean of the gradients over the segment between two checkpoints, by Gauss's rule."""
-    nodes, factors = np.polynomial.legendre.leggauss(_NODES)
-    start, end = ends
-    mean: list[Gradient] = []
-    for node, factor in zip(nodes.tolist(), factors.tolist(), strict=True):
-        at = {name: w + (node + 1) / 2 * (end[name] - w) for name, w in start.items()}
-        for k, gradient in enumerate(_gradients(task, kind, at, x, y)):
-            if k == len(mean):
-                mean.append({name: torch.zeros_like(g) for name, g in gradient.items()})
-            mean[k] = {name: g + factor / 2 * gradient[name] for name, g in mean[k].items()}
+def _gradients(task: Task, kind: str, whose: str, weights: Checkpoint) -> Tensor:
+    xs, ys = (task.x, task.y) if whose == "train" else (task.x_query, task.y_query)
+    rows: list[Tensor] = []
+    for x, y in zip(xs, ys, strict=True):
+        leaves = {name: w.detach().clone().requires_grad_() for name, w in weights.items()}
+        outputs = torch.func.functional_call(task.model, leaves, (x[None],))
+        match kind:
+            case "loss":
+                values = [task.loss(outputs, y[None])]
+            case "output":
+                values = [outputs[0, task.output]]
+            case _:
+                values = list(outputs[0])
+        found = [torch.autograd.grad(value, list(leaves.values()), retain_graph=True) for value in values]
+        rows.append(torch.stack([torch.cat([g.flatten() for g in each]) for each in found]))
+    return torch.stack(rows)
+
+
+@lru_cache(maxsize=128)
+def _mean_gradients(task: Task, kind: str, step: int) -> Tensor:
+    """The mean of the queries' gradients over the segment between two checkpoints, by Gauss's rule."""
+    start, end = task.checkpoints[step : step + 2]
+
+    def by(points: int) -> Tensor:
+        nodes, factors = np.polynomial.legendre.leggauss(points)
+        found = [
+            factor
+            / 2
+            * _gradients(task, kind, "query", {n: w + (node + 1) / 2 * (end[n] - w) for n, w in start.items()})
+            for node, factor in zip(nodes.tolist(), factors.tolist(), strict=True)
+        ]
+        return torch.stack(found).sum(0)
+
+    mean = by(_NODES[0])
+    for points in _NODES[1:]:
+        before, mean = mean, by(points)
+        if float((mean - before).abs().max()) <= _CHANGE * max(1.0, float(mean.abs().max())):
+            break
     return mean
 
 
-def _product(one: Sequence[Gradient], two: Sequence[Gradient], names: Sequence[str]) -> Tensor:
-    zero = torch.zeros((), dtype=torch.float64)
-    return sum(
-        ((a[name] * b[name]).sum() for a, b in zip(one, two, strict=True) for name in names), zero
-    )  # fmt: skip
+def _directions(task: Task, kind: str, step: int) -> Tensor:
+    """What each example has in the direction of a step, ``[m, k, d]``: its shares in the gradients, and momentum."""
+    total = task.shares(0)[:, None, None] * gradients(task, kind, "train", 0)
+    for s in range(1, step + 1):
+        total = task.momentum * total + task.shares(s)[:, None, None] * gradients(task, kind, "train", s)
+    return total
+
+
+def _mask(task: Task, params: Sequence[str]) -> Tensor:
+    """1 for the numbers of the parameters that take part, 0 for the others, ``[d]``."""
+    flags = [
+        torch.full((w.numel(),), float(any(fnmatchcase(name, glob) for glob in params)), dtype=torch.float64)
+        for name, w in task.checkpoints[0].items()
+    ]
+    return torch.cat(flags)

@@ -41,6 +41,29 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Run:
+    """One larger task, or a kind of run that the adapter does not claim to handle.
+
+    Attributes:
+        name: What the run has beyond plain descent, or ``all examples``.
+        loss: Which loss.
+        verdict: ``holds``, ``fails`` or ``not applicable``.
+        fit: How far the scores are from the quantity, relatively.
+        completeness: By how much of the change of the queries' loss or output the sums miss it.
+        reference: What the scores were held against: ``float64``, or ``certified`` with a radius.
+        note: Why it does not apply.
+    """
+
+    name: str
+    loss: str
+    verdict: str
+    fit: float
+    completeness: float | None
+    reference: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class ConformanceReport:
     """What was found about one adapter.
 
@@ -57,6 +80,8 @@ class ConformanceReport:
         completeness: ``|sum of scores - change| / |change|`` of losses or outputs, where they have one unit.
         findings: One for each relation.
         note: What the adapter says of itself.
+        held_against: What the scores were compared with.
+        runs: The larger tasks, one by one.
     """
 
     name: str
@@ -71,6 +96,8 @@ class ConformanceReport:
     completeness: float | None
     findings: tuple[Finding, ...]
     note: str = ""
+    held_against: str = ""
+    runs: tuple[Run, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -113,6 +140,8 @@ class ConformanceReport:
             lines.append(
                 f"  completeness  the sums miss the change of the queries by {_number(self.completeness)} of it"
             )
+        if self.held_against:
+            lines.append(f"  held against  {self.held_against}")
         if self.note:
             lines.append(f"  note          {self.note}")
         width = max(len(finding.relation) for finding in self.findings)
@@ -120,15 +149,31 @@ class ConformanceReport:
         for f in self.findings:
             size = _number(f.size) if f.tasks else ""
             lines.append(f"  {f.relation:{width}}  {f.verdict:14}  {size:>8}  {f.claim:5}  {f.note}".rstrip())
+        lines += self._run_lines()
         for f in self.findings:
             if f.verdict == FAILS:
                 lines += [
                     "",
                     f"{f.relation}: {f.statement}",
-                    f"  contradicts claim {f.claim} (pkverify claims {f.claim})",
+                    *([f"  contradicts claim {f.claim} (pkverify claims {f.claim})"] if f.claim else []),
                 ]
                 lines += [f"  {line}" for line in f.case.splitlines()]
         return "\n".join(lines)
+
+    def _run_lines(self) -> list[str]:
+        if not self.runs:
+            return []
+        width = max(len(run.name) for run in self.runs)
+        lines = ["", f"  {'run':{width}}  {'loss':13}  {'off by':>8}  {'sums miss':>9}  held against"]
+        for run in self.runs:
+            if run.verdict == NOT_APPLICABLE:
+                lines.append(f"  {run.name:{width}}  not applicable: {run.note}")
+                continue
+            missed = "" if run.completeness is None else _number(run.completeness)
+            lines.append(
+                f"  {run.name:{width}}  {run.loss:13}  {_number(run.fit):>8}  {missed:>9}  {run.reference}".rstrip()
+            )
+        return lines
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain dicts, lists and numbers; what is infinite or no number is None."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
 from time import monotonic
 from typing import TypeVar
 
-from pkverify.testing.conform.task import Spec
+from pkverify.testing.conform.spec import Spec, parameter_count
 
 _ZERO, _ONE = Fraction(0), Fraction(1)
 
@@ -48,23 +47,41 @@ def smallest(spec: Spec, fails: Callable[[Spec], bool], seconds: float) -> Spec:
 
 
 def simpler(spec: Spec) -> Iterator[Spec]:
-    """Tasks with one thing less: an example, a query, a step, a layer, a unit, the biases, a number."""
+    """Tasks with one thing less: momentum, batches, an example, a query, a step, a layer, a unit, biases, a number."""
+    yield from _with_simpler_steps(spec)
     for i in range(len(spec.x) if len(spec.x) > 1 else 0):
-        yield replace(spec, x=_without(spec.x, i), y=_without(spec.y, i))
+        fewer = replace(spec, x=_without(spec.x, i), y=_without(spec.y, i))
+        batches = tuple(tuple(k - (k > i) for k in batch if k != i) for batch in spec.batches)
+        if all(batches):
+            yield replace(fewer, batches=batches)
     for i in range(len(spec.x_query) if len(spec.x_query) > 1 else 0):
         yield replace(spec, x_query=_without(spec.x_query, i), y_query=_without(spec.y_query, i))
     for i in range(len(spec.rates) if len(spec.rates) > 1 else 0):
-        yield replace(spec, rates=_without(spec.rates, i))
+        yield replace(spec, rates=_without(spec.rates, i), batches=_without(spec.batches, i))
     widths = spec.widths
-    for i in range(1, len(widths) - 1):
+    for i in range(1, len(widths) - 1 if not spec.convolution else 0):
         yield _resized(spec, _without(widths, i), bias=spec.bias)
     fewest = 1 if spec.kind == "squared" else 2
     for i, width in enumerate(widths):
+        if spec.convolution and i == 0:
+            continue  # the image stays
         if width > (fewest if i == len(widths) - 1 else 1):
             yield _resized(spec, (*widths[:i], width - 1, *widths[i + 1 :]), bias=spec.bias)
     if spec.bias:
         yield _resized(spec, widths, bias=False)
     yield from _with_simpler_numbers(spec)
+
+
+def _with_simpler_steps(spec: Spec) -> Iterator[Spec]:
+    if spec.momentum:
+        yield replace(spec, momentum=_ZERO)
+    if spec.mean:
+        yield replace(spec, mean=False)
+    if spec.batches:
+        yield replace(spec, batches=())
+    for s, batch in enumerate(spec.batches):
+        for i in range(len(batch) if len(batch) > 1 else 0):
+            yield replace(spec, batches=(*spec.batches[:s], _without(batch, i), *spec.batches[s + 1 :]))
 
 
 def _with_simpler_numbers(spec: Spec) -> Iterator[Spec]:
@@ -86,7 +103,7 @@ def _lower(row: tuple[Fraction, ...]) -> Iterator[tuple[Fraction, ...]]:
 
 def _resized(spec: Spec, widths: tuple[int, ...], *, bias: bool) -> Spec:
     """Other widths: as many of the weights as there is room for, and rows cut to fit."""
-    size = sum(b * (a + bias) for a, b in pairwise(widths))
+    size = parameter_count(widths, bias=bias, convolution=spec.convolution)
     inputs, outputs = widths[0], widths[-1]
 
     def targets(rows: tuple[tuple[Fraction, ...], ...]) -> tuple[tuple[Fraction, ...], ...]:

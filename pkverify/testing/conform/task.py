@@ -1,25 +1,23 @@
-"""What an adapter is given: a trained network, its checkpoints, and the questions; drawn so that it shrinks."""
+"""What an adapter is given: a trained network, its checkpoints, what its steps did, and the questions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 import torch
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pkverify.errors import InputError
-from pkverify.testing.strategies import numbers
 
 LOSSES = ("squared", "cross-entropy")
+MINIBATCHES, MEAN, MOMENTUM, CONVOLUTION = "minibatches", "mean over the batch", "momentum", "convolution"
+FEATURES = (MINIBATCHES, MEAN, MOMENTUM, CONVOLUTION)
+"""What a task may have beyond plain descent of a perceptron on all examples at once."""
 
 Checkpoint = Mapping[str, Tensor]
-
-_NUMBERS, _WEIGHTS = numbers(), numbers(largest=1)
 
 
 class OutputScale(nn.Module):
@@ -77,23 +75,27 @@ class EachLoss(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A training run by plain gradient descent on all examples at once, and queries: everything in float64 on the CPU.
+    """A training run by gradient descent, and queries: everything in float64 on the CPU.
 
-    Step s goes from ``checkpoints[s]`` to ``checkpoints[s + 1]`` along ``-rates[s]`` times the gradient of the loss.
+    Step s goes from ``checkpoints[s]`` to ``checkpoints[s + 1]`` along ``-rates[s]`` times its direction: the gradient
+    of the loss of its batch, plus ``momentum`` times the direction of the step before.
 
     Attributes:
         model: The network, a ``torch.nn.Sequential``; in eval mode, at the last weights.
         loss: Of (outputs, targets): the sum over the examples of a batch. Its ``reduction`` is ``"sum"``.
-        x: Training inputs, ``[m, n]``.
+        x: Training inputs, ``[m, n]``; images ``[m, channels, rows, columns]`` for a convolution.
         y: Training targets: ``[m, C]``, or classes ``[m]``.
-        x_query: Inputs of the queries, ``[q, n]``.
+        x_query: Inputs of the queries, ``[q, ...]``.
         y_query: Their targets.
         checkpoints: The weights before each step, and the last ones: one more than there are steps.
         rates: The learning rate of each step.
         kind: One of ``LOSSES``.
-        batch_size: How many examples to handle at once; scores must not depend on it.
+        batch_size: How many examples to handle at once; scores must not depend on it, nor has training to do with it.
         output: The output that quantities of one output are about.
         rescaled: Whether the model or the loss is not one of torch's own layers and losses.
+        batches: The examples that each step took, by their indices, none of them twice; None where all took all.
+        mean: Whether a step took the mean of the losses of its batch; else the sum.
+        momentum: That of ``torch.optim.SGD``, without dampening.
     """
 
     model: nn.Sequential
@@ -108,15 +110,40 @@ class Task:
     batch_size: int = 2
     output: int = 0
     rescaled: bool = False
+    batches: tuple[tuple[int, ...], ...] | None = None
+    mean: bool = False
+    momentum: float = 0.0
 
     @property
     def last_layer(self) -> str:
         """The name of the last layer that has parameters."""
         return list(self.checkpoints[0])[-1].rpartition(".")[0]
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Which of ``FEATURES`` it has."""
+        have = (
+            self.batches is not None,
+            self.mean,
+            bool(self.momentum),
+            any(isinstance(layer, nn.Conv2d) for layer in self.model),
+        )
+        return tuple(name for name, has in zip(FEATURES, have, strict=True) if has)
+
+    def batch(self, step: int) -> tuple[int, ...]:
+        """The indices of the examples that a step took."""
+        return tuple(range(len(self.x))) if self.batches is None else self.batches[step]
+
+    def shares(self, step: int) -> Tensor:
+        """How much of each example's loss is in the loss of a step, ``[m]``: 0, 1, or 1 over the size of the batch."""
+        chosen = self.batch(step)
+        shares = torch.zeros(len(self.x), dtype=torch.float64)
+        shares[list(chosen)] = 1 / len(chosen) if self.mean else 1.0
+        return shares
+
     def fresh(self) -> Task:
         """A copy that shares no tensor with this one: what an adapter does to it stays there."""
-        model = _sequential([_layer(layer) for layer in self.model])
+        model = deepcopy(self.model)
         model.load_state_dict(self.checkpoints[-1])
         return replace(
             self,
@@ -128,150 +155,40 @@ class Task:
             checkpoints=tuple({name: w.clone() for name, w in point.items()} for point in self.checkpoints),
         )
 
+    def to(self, device: str) -> Task:
+        """A copy that is on another device."""
+        own = self.fresh()
+        return replace(
+            own,
+            model=own.model.to(device),
+            x=own.x.to(device),
+            y=own.y.to(device),
+            x_query=own.x_query.to(device),
+            y_query=own.y_query.to(device),
+            checkpoints=tuple({name: w.to(device) for name, w in point.items()} for point in own.checkpoints),
+        )
+
     def retrained(self, **changes: Any) -> Task:
         """The same with other data, rates or loss, and the run made again from the first weights."""
         changed = replace(self, **changes)
         return replace(changed, checkpoints=train(changed))
 
 
-@dataclass(frozen=True)
-class Spec:
-    """A task in small rationals: what is shown when a relation fails.
-
-    Attributes:
-        kind: One of ``LOSSES``.
-        widths: Inputs, hidden units of each layer, outputs.
-        bias: Whether the layers have biases.
-        weights: All parameters at the start, in the order of ``model.parameters()``, each row by row.
-        x: Training inputs.
-        y: Training targets: rows of numbers, or rows of one class.
-        x_query: Inputs of the queries.
-        y_query: Their targets.
-        rates: The learning rate of each step.
-    """
-
-    kind: str
-    widths: tuple[int, ...]
-    bias: bool
-    weights: tuple[Fraction, ...]
-    x: tuple[tuple[Fraction, ...], ...]
-    y: tuple[tuple[Fraction, ...], ...]
-    x_query: tuple[tuple[Fraction, ...], ...]
-    y_query: tuple[tuple[Fraction, ...], ...]
-    rates: tuple[Fraction, ...]
-
-    @property
-    def is_rational(self) -> bool:
-        """Whether its scores are rational numbers: a linear model with the squared loss."""
-        return self.kind == "squared" and len(self.widths) == 2
-
-    @property
-    def size(self) -> int:
-        """How much there is to look at."""
-        return len(self.weights) + sum(map(len, (*self.x, *self.y, *self.x_query, *self.y_query))) + len(self.rates)
-
-    def text(self) -> str:
-        """The task in a few lines."""
-        layers = " - ".join(map(str, self.widths))
-        hidden = "tanh" if len(self.widths) > 2 else "linear"
-        return "\n".join(
-            [
-                f"{layers} {hidden}, {'with' if self.bias else 'no'} biases, {self.kind} loss, summed",
-                f"weights {_shown(self.weights)}",
-                f"x {_rows(self.x)}, y {_rows(self.y)}",
-                f"query {_rows(self.x_query)}, its target {_rows(self.y_query)}",
-                f"learning rates {_shown(self.rates)}",
-            ]
-        )
-
-
-def task_of(spec: Spec) -> Task:
-    """Build the network and train it.
-
-    Args:
-        spec: What was drawn.
-
-    Returns:
-        The task.
-
-    Raises:
-        InputError: If there are more or fewer weights than the network has.
-
-    Example:
-        >>> one, row = Fraction(1), ((Fraction(1),),)
-        >>> task = task_of(Spec("squared", (1, 1), False, (one,), row, ((2 * one,),), row, row, (one / 4,)))
-        >>> [float(point["0.weight"]) for point in task.checkpoints]  # w - rate * 2 (w - 2)
-        [1.0, 1.5]
-    """
-    model = network(spec.widths, bias=spec.bias)
-    flat = torch.tensor([float(w) for w in spec.weights], dtype=torch.float64)
-    size = sum(p.numel() for p in model.parameters())
-    if flat.numel() != size:
-        raise InputError(f"weights: {flat.numel()} for {size} parameters", "", "give one number for each parameter")
-    torch.nn.utils.vector_to_parameters(flat, model.parameters())
-    task = Task(
-        model,
-        loss_of(spec.kind),
-        _tensor(spec.x),
-        _targets(spec.kind, spec.y),
-        _tensor(spec.x_query),
-        _targets(spec.kind, spec.y_query),
-        ({name: w.detach().clone() for name, w in model.state_dict().items()},),
-        tuple(float(rate) for rate in spec.rates),
-        spec.kind,
-    )
-    task = task.retrained()
-    task.model.load_state_dict(task.checkpoints[-1])
-    return task
-
-
-def larger_task(kind: str, *, seed: int = 0) -> Task:
-    """A task large enough for errors to have a size worth quoting: 8 - 16 - 3 tanh, 12 examples, 5 queries, 4 steps.
-
-    Args:
-        kind: One of ``LOSSES``.
-        seed: Of the weights and data.
-    """
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    model = network((8, 16, 3), bias=True)
-    with torch.no_grad():
-        for p in model.parameters():
-            p.copy_(normal(*p.shape) / (p.shape[-1] ** 0.5))
-    x, x_query = normal(12, 8), normal(5, 8)
-    if kind == "squared":
-        y, y_query = normal(12, 3), normal(5, 3)
-    else:
-        y, y_query = (torch.randint(0, 3, (count,), generator=generator) for count in (12, 5))
-    start = {name: w.detach().clone() for name, w in model.state_dict().items()}
-    task = Task(model, loss_of(kind), x, y, x_query, y_query, (start,), (0.02, 0.01, 0.02, 0.005), kind, batch_size=5)
-    task = task.retrained()
-    task.model.load_state_dict(task.checkpoints[-1])
-    return task
-
-
 def train(task: Task) -> tuple[dict[str, Tensor], ...]:
-    """The weights before each step and after the last, by plain gradient descent from the task's first ones."""
+    """The weights before each step and after the last, from the task's first ones, by its batches and momentum."""
     points = [{name: w.clone() for name, w in task.checkpoints[0].items()}]
-    for rate in task.rates:
+    direction = {name: torch.zeros_like(w) for name, w in points[0].items()}
+    for step, rate in enumerate(task.rates):
         weights = {name: w.clone().requires_grad_() for name, w in points[-1].items()}
-        loss = task.loss(torch.func.functional_call(task.model, weights, (task.x,)), task.y)
+        chosen = list(task.batch(step))
+        loss = task.loss(torch.func.functional_call(task.model, weights, (task.x[chosen],)), task.y[chosen])
+        if task.mean:
+            loss = loss / len(chosen)
         gradients = torch.autograd.grad(loss, list(weights.values()))
-        points.append(
-            {name: (w - rate * g).detach() for (name, w), g in zip(weights.items(), gradients, strict=True)}
-        )  # fmt: skip
+        for name, g in zip(weights, gradients, strict=True):
+            direction[name] = task.momentum * direction[name] + g
+        points.append({name: (w - rate * direction[name]).detach() for name, w in weights.items()})
     return tuple(points)
-
-
-def network(widths: Sequence[int], *, bias: bool) -> nn.Sequential:
-    """A perceptron in float64, tanh between its layers."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(widths):
-        layers += [nn.Linear(inputs, outputs, bias=bias, dtype=torch.float64), nn.Tanh()]
-    return _sequential(layers[:-1])
 
 
 def loss_of(kind: str) -> nn.Module:
@@ -279,78 +196,3 @@ def loss_of(kind: str) -> nn.Module:
     if kind not in LOSSES:
         raise InputError(f"loss: there is no {kind!r}", "", f"choose from {', '.join(LOSSES)}")
     return nn.MSELoss(reduction="sum") if kind == "squared" else nn.CrossEntropyLoss(reduction="sum")
-
-
-@st.composite
-def specs(draw: st.DrawFn, *, kinds: Sequence[str] = LOSSES) -> Spec:
-    """Tasks to try adapters on: small, and smaller when they shrink.
-
-    Args:
-        draw: Given by Hypothesis.
-        kinds: Which losses to draw from.
-
-    Example:
-        >>> from hypothesis import find
-        >>> smallest = find(specs(), lambda spec: len(spec.rates) == 2)
-        >>> smallest.widths[0], len(smallest.x), smallest.rates
-        (1, 1, (Fraction(1, 8), Fraction(1, 8)))
-    """
-    kind = draw(st.sampled_from(tuple(kinds)))
-    inputs, hidden = draw(st.integers(1, 2)), draw(st.lists(st.integers(1, 2), max_size=2))
-    outputs = draw(st.integers(1, 2)) + (kind != "squared")  # the same choices for each kind: it shrinks further
-    widths, bias = (inputs, *hidden, outputs), draw(st.booleans())
-    size = sum(b * (a + bias) for a, b in pairwise(widths))
-
-    def rows(count: int, width: int) -> tuple[tuple[Fraction, ...], ...]:
-        return draw(st.tuples(*(st.tuples(*(_NUMBERS,) * width),) * count))
-
-    def targets(count: int) -> tuple[tuple[Fraction, ...], ...]:
-        if kind == "squared":
-            return rows(count, outputs)
-        return draw(st.tuples(*(st.tuples(st.integers(0, outputs - 1).map(Fraction)),) * count))
-
-    m, q = draw(st.integers(1, 3)), draw(st.integers(1, 2))
-    return Spec(
-        kind,
-        widths,
-        bias,
-        draw(st.tuples(*(_WEIGHTS,) * size)),
-        rows(m, inputs),
-        targets(m),
-        rows(q, inputs),
-        targets(q),
-        draw(st.lists(st.sampled_from((Fraction(1, 8), Fraction(1, 16))), min_size=1, max_size=3).map(tuple)),
-    )
-
-
-def _layer(layer: nn.Module) -> nn.Module:
-    match layer:
-        case nn.Linear():
-            biased = any(name == "bias" for name, _ in layer.named_parameters())
-            return nn.Linear(layer.in_features, layer.out_features, bias=biased, dtype=torch.float64)
-        case OutputScale(factor=factor):
-            return OutputScale(factor)
-        case _:
-            return nn.Tanh()
-
-
-def _sequential(layers: Sequence[nn.Module]) -> nn.Sequential:
-    model = nn.Sequential(*layers)
-    model.eval()
-    return model
-
-
-def _tensor(rows: Sequence[Sequence[Fraction]]) -> Tensor:
-    return torch.tensor([[float(v) for v in row] for row in rows], dtype=torch.float64)
-
-
-def _targets(kind: str, rows: Sequence[Sequence[Fraction]]) -> Tensor:
-    return _tensor(rows) if kind == "squared" else torch.tensor([int(row[0]) for row in rows])
-
-
-def _shown(values: Sequence[Fraction]) -> str:
-    return f"[{', '.join(map(str, values))}]"
-
-
-def _rows(rows: Sequence[Sequence[Fraction]]) -> str:
-    return f"[{', '.join(map(_shown, rows))}]"
