@@ -153,7 +153,10 @@ class Objective:
             return None
         leaf = state.detach().clone().requires_grad_()
         with torch.enable_grad():
-            (slope,) = torch.autograd.grad(self.regularizer(self.params(leaf)), leaf)
+            penalty = self.regularizer(self.params(leaf))
+            if not penalty.requires_grad:  # a penalty in which no parameter stands
+                return torch.zeros_like(leaf)
+            (slope,) = torch.autograd.grad(penalty, leaf)
         return slope
 
     def hessian_product(self, state: Tensor, vector: Tensor) -> Tensor:
