@@ -158,7 +158,7 @@ def problems(
 
     Example:
         >>> from hypothesis import find
-        >>> smallest = find(problems(kinds=["linear"]), lambda problem: len(problem.data) == 2)
+        >>> smallest = find(problems(kinds=["linear"]), lambda problem: True)
         >>> smallest.data.inputs, smallest.horizon
         (((Fraction(0, 1),), (Fraction(0, 1),)), Fraction(1, 4))
     """
