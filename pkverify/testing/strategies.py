@@ -158,9 +158,9 @@ def problems(
 
     Example:
         >>> from hypothesis import find
-        >>> smallest = find(problems(kinds=["linear"]), lambda problem: True)
+        >>> smallest = find(problems(kinds=["linear"]), lambda problem: len(problem.data) == 1)
         >>> smallest.data.inputs, smallest.horizon
-        (((Fraction(0, 1),), (Fraction(0, 1),)), Fraction(1, 4))
+        (((Fraction(0, 1),),), Fraction(1, 4))
     """
     unknown = sorted({*kinds} - {*KINDS})
     if unknown or not kinds:
