@@ -36,6 +36,7 @@ class Plan:
         examples: m.
         query_block: Queries at a time.
         train_block: Training examples at a time.
+        together: Whether queries and examples pass through the model in one batch.
         memory: The budget, bytes.
         peak: The estimated peak, bytes, beyond the model and the data.
         result: Bytes of the result.
@@ -48,6 +49,7 @@ class Plan:
     examples: int
     query_block: int
     train_block: int
+    together: bool
     memory: int
     peak: int
     result: int
@@ -63,7 +65,7 @@ class Plan:
     def __str__(self) -> str:
         lines = [
             f"{self.queries} queries x {self.examples} examples, {str(self.dtype).removeprefix('torch.')}",
-            f"blocks      {self.query_block} x {self.train_block}",
+            f"blocks      {self.query_block} x {self.train_block}{', in one batch' if self.together else ''}",
             f"memory      {self.peak / 1e6:.1f} MB of {self.memory / 1e6:.1f} MB (result {self.result / 1e6:.1f} MB)",
             f"operations  {self.flops:.2e}",
             f"rounding    about {self.floor:.0e} relative, times the conditioning",
@@ -150,6 +152,8 @@ def make_plan(
     right_columns: int,
     counts: tuple[int, int],
     memory: float | str | None,
+    *,
+    joinable: bool = False,
 ) -> Plan:
     """The blocks by which a tangent kernel stays within a budget.
 
@@ -160,6 +164,7 @@ def make_plan(
         right_columns: Cotangents an example; 0 as above.
         counts: (q, m).
         memory: The budget; see ``parse_memory``.
+        joinable: Whether queries and examples can stand in one batch.
 
     Returns:
         The plan.
@@ -173,24 +178,26 @@ def make_plan(
     loads = _load(left, c), _load(right, d)
     result = q * m * c * d
 
-    def peak(queries: int, examples: int) -> int:
+    def peak(queries: int, examples: int, *, together: bool = False) -> int:
         sides = Sides(queries, c, examples, d)
         contracting = queries * loads[0].kept + examples * loads[1].kept + _temporary(left, right, sides)
         capturing = max(
             queries * loads[0].captured + (examples * loads[1].kept if examples >= m else 0),
             examples * loads[1].captured + (0 if examples >= m else queries * loads[0].kept),
         )
+        if together:
+            capturing = queries * loads[0].captured + examples * loads[1].captured
         partial = 0 if (queries, examples) == (q, m) else queries * examples * c * d
         return (result + partial + max(contracting, capturing)) * word
 
     # Left to itself, a plan begins small, and grows while that saves passes through the model.
-    best = _blocks(peak, budget, counts, (c, d))
+    best, bound = _blocks(peak, budget, counts, (c, d)), budget
     if memory is None and best is not None:
         modest = _MODEST
         while modest < budget:
             smaller = _blocks(peak, modest, counts, (c, d))
             if smaller is not None and smaller[0] <= best[0]:
-                best = smaller
+                best, bound = smaller, modest
                 break
             modest *= 2
     if best is None:
@@ -200,8 +207,10 @@ def make_plan(
             "raise the budget, or select fewer parameters or outputs",
         )
     _, queries, examples = best
+    together = joinable and (queries, examples) == (q, m) and peak(q, m, together=True) <= bound
     routes, flops = _routes(left, right, Sides(q, c, m, d))
-    return Plan(q, m, queries, examples, budget, peak(queries, examples), result * word, flops, routes, right.dtype)
+    most = peak(queries, examples, together=together)
+    return Plan(q, m, queries, examples, together, budget, most, result * word, flops, routes, right.dtype)
 
 
 def _blocks(

@@ -17,11 +17,11 @@ from torch.func import jacrev
 
 from pkverify.network.gauss import LEVELS, gauss_rule, tails
 from pkverify.network.kinks import Line, decisions
+from pkverify.network.layers import Study, study
 from pkverify.network.layers.batches import Batch, count, mapped, rows
 from pkverify.network.layers.contraction import merged
 from pkverify.network.layers.factor import Dense
 from pkverify.network.layers.gradients import GradientFactors, capture
-from pkverify.network.layers.usage import Study, study
 from pkverify.network.numerics import exact_arithmetic, rounding_floor
 from pkverify.network.training import ModelFunction, Params
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from pkverify.errors import InputError
 from pkverify.network.layers import GradientFactors, Study, batches, capture, study
+from pkverify.network.layers.discovery import glimpse
 from pkverify.network.layers.fallback import pullback
-from pkverify.network.layers.gradients import Seeds
+from pkverify.network.layers.gradients import capture_at_first_sight
 from pkverify.network.numerics import exact_arithmetic
 from pkverify.network.plan import Plan, make_plan
 
@@ -57,7 +58,7 @@ class _Side:
 
     study: Study
     x: Batch
-    seeds: Callable[[slice], Seeds]
+    seeds: Callable[[slice], Callable[[Tensor], Tensor]]
     columns: int
 
     def captured(self, which: slice, weights: Mapping[str, Tensor] | None) -> GradientFactors:
@@ -163,8 +164,13 @@ def tangent_kernel(model: nn.Module, x_query: Batch, x_train: Batch, **options: 
         >>> tangent_kernel(model, x[:1], x)
         tensor([[ 5., 11.]], dtype=torch.float64)
     """
-    left, right = _sides(model, x_query, x_train, options)
-    return _contracted(left, right, _plan(left, right, options), options)
+    _check(x_query, x_train, options)
+    kernel = _at_first_sight(model, x_query, x_train, options)
+    if kernel is None:
+        left, right = _sides(model, x_query, x_train, options)
+        kernel = _contracted(left, right, _plan(left, right, options), options)
+    # A single output and no loss: a plain Gram matrix.
+    return kernel[:, :, 0, 0] if kernel.ndim == 4 and kernel.shape[2:] == (1, 1) else kernel
 
 
 @torch.inference_mode(mode=False)
@@ -188,15 +194,18 @@ def plan_tangent_kernel(model: nn.Module, x_query: Batch, x_train: Batch, **opti
         >>> plan.query_block, plan.train_block
         (4, 6)
     """
+    _check(x_query, x_train, options)
     return _plan(*_sides(model, x_query, x_train, options), options)
 
 
 def _plan(left: _Side, right: _Side, options: Options) -> Plan:
     counts = batches.count(left.x, "x_query"), batches.count(right.x, "x_train")
-    return make_plan(left.study, left.columns, right.study, right.columns, counts, options.get("memory"))
+    joinable = left.study is right.study and left.columns == right.columns and batches.alike(left.x, right.x)
+    sides = left.study, left.columns, right.study, right.columns
+    return make_plan(*sides, counts, options.get("memory"), joinable=joinable)
 
 
-def _sides(model: nn.Module, x_query: Batch, x_train: Batch, options: Options) -> tuple[_Side, _Side]:
+def _check(x_query: Batch, x_train: Batch, options: Options) -> None:
     unknown = sorted(set(options) - set(Options.__annotations__))
     if unknown:
         raise InputError(f"{unknown[0]}: no such option", "", f"there are {', '.join(Options.__annotations__)}")
@@ -208,29 +217,35 @@ def _sides(model: nn.Module, x_query: Batch, x_train: Batch, options: Options) -
             "give both, or neither for the plain kernel",
         )
     for name, x, y in (("query", x_query, y_query), ("train", x_train, y_train)):
+        batches.count(x, f"x_{name}")
         if y is not None and batches.count(y, f"y_{name}") != batches.count(x, f"x_{name}"):
             raise InputError(
                 f"y_{name}: {batches.count(y)} targets for {batches.count(x)} examples", "", "give a target an example"
             )
-    seen = _study(model, x_train, "x_train", options)
-    other = seen if batches.signature(x_query) == seen.examples_like else _study(model, x_query, "x_query", options)
+
+
+def _sides(model: nn.Module, x_query: Batch, x_train: Batch, options: Options) -> tuple[_Side, _Side]:
+    seen = _study(model, x_train, options)
+    other = seen if batches.signature(x_query) == seen.examples_like else _study(model, x_query, options)
     if other.output_shape != seen.output_shape:
         raise InputError(f"x_query: outputs {other.output_shape}, those of x_train are {seen.output_shape}", "", "")
-    return _side(other, x_query, loss, y_query), _side(seen, x_train, loss, y_train)
+    return _side(other, x_query, options, "y_query"), _side(seen, x_train, options, "y_train")
 
 
-def _study(model: nn.Module, x: Batch, name: str, options: Options) -> Study:
-    batches.count(x, name)
+def _studied(options: Options) -> Any:
+    """What a study is told of the options."""
+    return {
+        "output": options.get("output"),
+        "params": options.get("params", "*"),
+        "dtype": options.get("dtype", torch.float64),
+    }
+
+
+def _study(model: nn.Module, x: Batch, options: Options) -> Study:
     seen = options.get("study")
     chosen = {key for key in ("output", "params", "dtype") if key in options}
     if seen is None:
-        return study(
-            model,
-            x,
-            output=options.get("output"),
-            params=options.get("params", "*"),
-            dtype=options.get("dtype", torch.float64),
-        )
+        return study(model, x, **_studied(options))
     if seen.model is not model or chosen:
         raise InputError(
             "study: of another model" if seen.model is not model else f"study, {min(chosen)}: both given",
@@ -242,7 +257,8 @@ def _study(model: nn.Module, x: Batch, name: str, options: Options) -> Study:
     return study(model, x, output=seen.output, params=seen.names, dtype=seen.dtype)
 
 
-def _side(seen: Study, x: Batch, loss: Callable[[Any, Any], Tensor] | None, y: Any) -> _Side:
+def _side(seen: Study, x: Batch, options: Options, targets: Literal["y_query", "y_train"]) -> _Side:
+    loss, y = options.get("loss"), options.get(targets)
     if loss is None or y is None:
 
         def each_output(outputs: Tensor) -> Tensor:
@@ -256,6 +272,9 @@ def _side(seen: Study, x: Batch, loss: Callable[[Any, Any], Tensor] | None, y: A
 def _contracted(left: _Side, right: _Side, plan: Plan, options: Options) -> Tensor:
     weights = options.get("weights")
     q, m = plan.queries, plan.examples
+    if plan.together:
+        both = _together(left, right, q, m)
+        return _between(both.captured(slice(0, q + m), weights), q)
     held = right.captured(slice(0, m), weights) if plan.train_block >= m else None
     result: Tensor | None = None
     for start in range(0, q, plan.query_block):
@@ -275,8 +294,49 @@ def _contracted(left: _Side, right: _Side, plan: Plan, options: Options) -> Tens
             del train, block
         del queries
     assert result is not None
-    # A single output and no loss: a plain Gram matrix.
-    return result[:, :, 0, 0] if result.ndim == 4 and result.shape[2:] == (1, 1) else result
+    return result
+
+
+def _together(left: _Side, right: _Side, q: int, m: int) -> _Side:
+    """The queries, and behind them the training examples, as one side."""
+    of_queries, of_examples = left.seeds(slice(0, q)), right.seeds(slice(0, m))
+
+    def seeds(outputs: Tensor) -> Tensor:
+        return torch.cat([of_queries(outputs[:q]), of_examples(outputs[q:])])
+
+    return _Side(right.study, batches.joined(left.x, right.x), lambda _which: seeds, right.columns)
+
+
+def _between(both: GradientFactors, q: int) -> Tensor:
+    """The products of the first q gradients with all others."""
+    with exact_arithmetic(), torch.no_grad():
+        return both.rows(slice(0, q)).inner(both.rows(slice(q, len(both))))
+
+
+def _at_first_sight(model: nn.Module, x_query: Batch, x_train: Batch, options: Options) -> Tensor | None:
+    """The kernel from a pass of one example, and one of all examples that completes the study of the model as well.
+
+    None where that is no way: a study is given, the sides have seeds of different kinds or do not fit into one batch of
+    the budget, or the model needs a closer look.
+    """
+    same_seeds = options.get("y_train") is None or options.get("y_query") is not None
+    if options.get("study") is not None or not same_seeds or not batches.alike(x_query, x_train):
+        return None
+    weights = options.get("weights")
+    seen = glimpse(model, x_query, weights=weights, **_studied(options))
+    if not seen.plannable:
+        return None
+    left = _side(seen.study, x_query, options, "y_query")
+    right = _side(seen.study, x_train, options, "y_train")
+    try:
+        plan = _plan(left, right, options)
+    except InputError:
+        return None  # the bytes of a glimpse are an upper bound: after a study there may be a plan
+    if not plan.together:
+        return None
+    both = _together(left, right, plan.queries, plan.examples)
+    found = capture_at_first_sight(seen, both.x, both.seeds(slice(None)), weights=weights)
+    return None if found is None else _between(found, plan.queries)
 
 
 @torch.inference_mode(mode=False)

@@ -83,7 +83,7 @@ def test_the_plan_says_what_it_will_do() -> None:
     model, x = CASES["recognised and not"].build()
     plan = plan_tangent_kernel(model, x, x, memory="1 GB", dtype=torch.float32)
 
-    assert plan.routes == {"l.weight": "general", "l.bias": "dense"}
+    assert plan.routes == {"l.weight": "general", "l.bias": "sums over positions"}
     assert plan.floor == pytest.approx(7.6e-6, rel=0.01)
     assert "7 queries x 7 examples, float32" in str(plan)
     assert "1000.0 MB" in str(plan)

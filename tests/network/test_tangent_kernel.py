@@ -237,9 +237,11 @@ class SometimesSquared(nn.Module):
 
 
 def test_a_use_that_only_a_large_batch_makes_is_noticed() -> None:
-    model = SometimesSquared()
+    model, x = SometimesSquared(), reals(3, 2)
     with pytest.raises(InputError, match="takes another way"):
-        tangent_kernel(model, reals(3, 2), reals(3, 2))
+        tangent_kernel(model, x, x, study=study(model, x))
+    with pytest.raises(InputError, match="changes when another stands beside it"):
+        tangent_kernel(model, x, x)
 
 
 def test_the_faster_gelu_is_the_same_function() -> None:

@@ -37,7 +37,12 @@ def _miss(name: str) -> float:
 
 
 def drop_biases(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(linear, "Dense", lambda gradients: Dense(torch.zeros_like(gradients)))
+    patch.setattr(linear, "_bias_factor", lambda cotangents: Dense(torch.zeros_like(cotangents.sum(2))))
+
+
+def forget_what_shares_cotangents(patch: pytest.MonkeyPatch) -> None:
+    right = linear.outer_product
+    patch.setattr(contraction, "outer_product", lambda left, other, *_more: right(left, other))
 
 
 def drop_convolution_biases(patch: pytest.MonkeyPatch) -> None:
@@ -70,7 +75,7 @@ def add_the_kernels_of_two_uses(patch: pytest.MonkeyPatch) -> None:
         return torch.stack([contraction._pair(a, b) for (_, a), (_, b) in zip(left, right, strict=True)]).sum(0)
 
     patch.setattr("pkverify.network.layers.gradients.merged", tuple)
-    patch.setattr("pkverify.network.layers.gradients.product", added)
+    patch.setattr("pkverify.network.layers.contraction.product", added)
 
 
 def keep_the_last_use(patch: pytest.MonkeyPatch) -> None:
@@ -155,11 +160,11 @@ def _sites() -> dict[Any, Any]:
 def examples_always_first(patch: pytest.MonkeyPatch) -> None:
     right = layout.find_layout
 
-    def first(one: Tensor, two: Tensor, sample_axes: int) -> Layout | None:
-        found = right(one, two, sample_axes)
+    def first(*given: Any) -> Layout | None:
+        found = right(*given)
         return found and Layout(found.axis, positions_first=False)
 
-    patch.setattr("pkverify.network.layers.usage.find_layout", first)
+    patch.setattr("pkverify.network.layers.discovery.find_layout", first)
 
 
 def views_are_the_whole(patch: pytest.MonkeyPatch) -> None:
@@ -181,6 +186,7 @@ def general_route_without_seeds(patch: pytest.MonkeyPatch) -> None:
 
 SABOTAGES: list[tuple[Callable[[pytest.MonkeyPatch], None], str]] = [
     (drop_biases, "mlp"),
+    (forget_what_shares_cotangents, "mlp"),
     (drop_biases, "linear over positions"),
     (drop_biases, "transformer, positions first"),
     (drop_convolution_biases, "convolution 1d"),

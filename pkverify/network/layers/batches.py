@@ -13,6 +13,9 @@ from pkverify.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# What is compared by value when two batches are joined.
+_PLAIN = (bool, int, float, str)
+
 Batch: TypeAlias = Tensor | Sequence[Any] | Mapping[str, Any]
 
 
@@ -88,6 +91,51 @@ def rows(batch: Batch, which: slice | Tensor) -> Batch:
         tensor([1, 2])
     """
     return mapped(batch, lambda tensor: tensor[which] if tensor.ndim else tensor)
+
+
+def alike(first: Batch, second: Batch) -> bool:
+    """Whether two batches differ in their examples alone, and could be one.
+
+    Args:
+        first: A batch.
+        second: Another one.
+
+    Returns:
+        True when their tensors agree in all but the number of examples, and whatever else they hold is the same.
+
+    Example:
+        >>> alike((torch.zeros(2), "fast"), (torch.ones(1), "fast"))
+        True
+        >>> alike((torch.zeros(2), "fast"), (torch.ones(1), "slow"))
+        False
+    """
+    left, right = _entries(first), _entries(second)
+    if list(left) != list(right) or signature(first) != signature(second):
+        return False
+    return all(
+        a.ndim > 0 and a.device == b.device
+        if isinstance(a, Tensor) and isinstance(b, Tensor)
+        else a is b or (isinstance(a, _PLAIN) and type(a) is type(b) and a == b)
+        for a, b in zip(left.values(), right.values(), strict=True)
+    )
+
+
+def joined(first: Batch, second: Batch) -> Batch:
+    """The examples of two batches that are ``alike``, in one batch of the kind of the first.
+
+    Args:
+        first: A batch.
+        second: Another one.
+
+    Returns:
+        The batch.
+
+    Example:
+        >>> joined((torch.zeros(2), "fast"), (torch.ones(1), "fast"))
+        (tensor([0., 0., 1.]), 'fast')
+    """
+    others = iter([value for value in _entries(second).values() if isinstance(value, Tensor)])
+    return mapped(first, lambda tensor: torch.cat([tensor, next(others)]))
 
 
 def cast_batch(batch: Batch, dtype: torch.dtype, device: torch.device) -> Batch:

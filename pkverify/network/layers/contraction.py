@@ -12,10 +12,10 @@ from pkverify.network.layers.convolution import Convolution, convolution_product
 from pkverify.network.layers.embedding import Lookup, lookup_product
 from pkverify.network.layers.factor import Dense, dense_product
 from pkverify.network.layers.interception import View
-from pkverify.network.layers.linear import Outer, outer_product
+from pkverify.network.layers.linear import Outer, cheaper_route, outer_product
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -57,6 +57,57 @@ def _joined(left: Factor, right: Factor) -> Factor | None:
         identifiers = torch.cat([left.identifiers, right.identifiers], 1)
         return Lookup(identifiers, torch.cat([left.cotangents, right.cotangents], 2), left.entries)
     return None
+
+
+def products(
+    left: Mapping[str, Sequence[Use]], right: Mapping[str, Sequence[Use]], shapes: Mapping[str, tuple[int, ...]]
+) -> Tensor | None:
+    """Inner products of the gradients of two batches, summed over the parameters.
+
+    A layer's weight and bias have the same cotangents, and are contracted at once where that is by pairs.
+
+    Args:
+        left: The uses of each parameter for the q examples on the left.
+        right: Those for the m examples on the right.
+        shapes: The shape of each parameter.
+
+    Returns:
+        ``[q, columns, m, columns']``; None when no parameter is used on both sides.
+    """
+    beside: dict[object, list[str]] = {}
+    for name in shapes:
+        if left[name] and right[name]:
+            beside.setdefault(_shared(left[name], right[name]) or name, []).append(name)
+    total: Tensor | None = None
+    for names in beside.values():
+        for part in _parts(names, left, right, shapes):
+            total = part if total is None else total.add_(part)
+    return total
+
+
+def _shared(left: Sequence[Use], right: Sequence[Use]) -> object | None:
+    """What tells the cotangents of two uses from others: where they lie in memory; None unless both are outer."""
+    factors = [uses[0][1] for uses in (left, right) if len(uses) == 1]
+    tensors = [factor.cotangents for factor in factors if isinstance(factor, Outer)]
+    same_part = len(tensors) == 2 and left[0][0] == right[0][0]
+    return tuple((t.data_ptr(), t.shape, t.stride()) for t in tensors) if same_part else None
+
+
+def _parts(
+    names: Sequence[str],
+    left: Mapping[str, Sequence[Use]],
+    right: Mapping[str, Sequence[Use]],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> list[Tensor]:
+    """The products of parameters whose uses share their cotangents: one if they are contracted at once."""
+    pairs = [(left[name][0][1], right[name][0][1]) for name in names]
+    outer = [(a, b) for a, b in pairs if isinstance(a, Outer) and isinstance(b, Outer)]
+    if len(outer) > 1:
+        # The one with the most inputs decides; whatever stands beside it saves a product of the cotangents.
+        outer.sort(key=lambda pair: -pair[0].extent.inputs)
+        if cheaper_route(*outer[0]) == "pairs":
+            return [outer_product(*outer[0], "pairs", outer[1:])]
+    return [product(left[name], right[name], shapes[name]) for name in names]
 
 
 def product(left: Sequence[Use], right: Sequence[Use], shape: tuple[int, ...]) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pkverify.errors import InputError
 from pkverify.network.layers import batches
-from pkverify.network.layers.contraction import merged, product
+from pkverify.network.layers.contraction import merged, products
 from pkverify.network.layers.fallback import general_factors
 from pkverify.network.layers.interception import Interception, Visit
 from pkverify.network.numerics import exact_arithmetic
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pkverify.network.layers.batches import Batch
     from pkverify.network.layers.contraction import Use
+    from pkverify.network.layers.discovery import Glimpse
     from pkverify.network.layers.layout import Layout
     from pkverify.network.layers.usage import Study
 
@@ -76,12 +77,10 @@ class GradientFactors:
         if dict(self.shapes) != dict(other.shapes):
             raise InputError("other: captured in other parameters", "", "capture both with the same params=")
         left_columns, right_columns = self.columns or 1, other.columns or 1
-        total = self.outputs.new_zeros(self.examples, left_columns, other.examples, right_columns)
-        for name, shape in self.shapes.items():
-            mine, others = self.uses[name], other.uses[name]
-            if mine and others:
-                total += product(mine, others, shape)
-        total = total.transpose(1, 2)
+        found = products(self.uses, other.uses, self.shapes)
+        if found is None:
+            found = self.outputs.new_zeros(self.examples, left_columns, other.examples, right_columns)
+        total = found.transpose(1, 2)
         if other.columns is None:
             total = total.squeeze(3)
         return total.squeeze(2) if self.columns is None else total
@@ -175,6 +174,48 @@ def capture(study: Study, x: Batch, seeds: Seeds, *, weights: Mapping[str, Tenso
         tensor([[ 5., 11.],
                 [11., 25.]], dtype=torch.float64)
     """
+    passed = _passed(study, x, weights, study.layouts)
+    return _factors(study, passed, seeds)
+
+
+@torch.inference_mode(mode=False)
+def capture_at_first_sight(
+    seen: Glimpse, x: Batch, seeds: Seeds, *, weights: Mapping[str, Tensor] | None = None
+) -> GradientFactors | None:
+    """Captures gradients in a pass that completes the study of the model as well.
+
+    Args:
+        seen: What the model showed on the first example of the batch.
+        x: As for ``capture``; two examples or more.
+        seeds: As for ``capture``.
+        weights: As for ``capture``; those of the glimpse.
+
+    Returns:
+        The factors; None when the study needs more than this pass.
+
+    Raises:
+        InputError: As ``study`` and ``capture``.
+    """
+    passed = _passed(seen.study, x, weights, None)
+    found = seen.confirmed(passed.output.detach(), passed.mode.visits)
+    return None if found is None else _factors(found, passed, seeds)
+
+
+@dataclass(frozen=True)
+class _Passed:
+    """A batch that went through a model: its output, with its graph, and the calls that were seen."""
+
+    x: Batch
+    examples: int
+    state: Mapping[str, Tensor]
+    leaves: Mapping[str, Tensor]
+    mode: Interception
+    output: Tensor
+
+
+def _passed(
+    study: Study, x: Batch, weights: Mapping[str, Tensor] | None, layouts: tuple[Layout | None, ...] | None
+) -> _Passed:
     m = batches.count(x)
     if batches.signature(x) != study.examples_like:
         raise InputError(
@@ -182,29 +223,34 @@ def capture(study: Study, x: Batch, seeds: Seeds, *, weights: Mapping[str, Tenso
         )
     x = batches.cast_batch(x, study.dtype, study.device)
     state = study.state(weights)
+    leaves = {name: state[name].detach().requires_grad_() for name in study.names if name not in study.loose}
+    mode = Interception(leaves, layouts)
+    with exact_arithmetic(), torch.enable_grad(), mode:
+        y = study.call({**state, **leaves}, x)
+    if tuple(y.shape) != (m, *study.output_shape):
+        raise InputError(
+            f"output: shape {tuple(y.shape)} for {m} examples",
+            f"one example gave {study.output_shape}",
+            "return a row an example",
+        )
+    return _Passed(x, m, state, leaves, mode, y)
+
+
+def _factors(study: Study, passed: _Passed, seeds: Seeds) -> GradientFactors:
+    """The factors of a batch that went through the model, by passes back to its layers."""
+    m, state, outputs = passed.examples, passed.state, passed.output.detach()
     with exact_arithmetic(), torch.enable_grad():
-        leaves = {name: state[name].detach().requires_grad_() for name in study.names if name not in study.loose}
-        mode = Interception(leaves, study.layouts)
-        with mode:
-            y = study.call({**state, **leaves}, x)
-        outputs = y.detach()
-        if tuple(outputs.shape) != (m, *study.output_shape):
-            raise InputError(
-                f"output: shape {tuple(outputs.shape)} for {m} examples",
-                f"one example gave {study.output_shape}",
-                "return a row an example",
-            )
         seed, columns = _columns(seeds(outputs) if callable(seeds) else seeds, outputs)
-        _require_as_studied(study, mode, m)
+        _require_as_studied(study, passed.mode, m)
         uses: dict[str, list[Use]] = {name: [] for name in study.names}
-        for visit, layout, cotangents in _cotangents(study, mode, tuple(leaves.values()), y, seed):
+        leaves = tuple(passed.leaves.values())
+        for visit, layout, cotangents in _cotangents(study, passed.mode, leaves, passed.output, seed):
             data = layout.rows(visit.data, m)
             spread = layout.rows(cotangents, m, leading=1).movedim(0, 1)
             for role, tracked in visit.parameters.items():
                 uses[tracked.name].append((tracked.view, visit.site.factor(role, data, spread)))
-        del mode, y
         if study.loose:
-            general = general_factors(study, state, study.loose, x, seed)
+            general = general_factors(study, state, study.loose, passed.x, seed)
             for name, factor in general.items():
                 uses[name].append((None, factor))
     shapes = {name: tuple(state[name].shape) for name in study.names}

@@ -105,11 +105,16 @@ class Interception(TorchFunctionMode):
     Args:
         leaves: The parameters to watch, by name.
         layouts: Which layout each recognised call has, in order; a call without one runs as it is. When left out every
-            call is logged, with a copy of its data.
+            call is logged.
+        copied: Whether the data of a call are copied. They need not be where a backward pass follows: autograd then
+            refuses what was changed in place.
     """
 
-    def __init__(self, leaves: Mapping[str, Tensor], layouts: Sequence[Layout | None] | None = None) -> None:
+    def __init__(
+        self, leaves: Mapping[str, Tensor], layouts: Sequence[Layout | None] | None = None, *, copied: bool = False
+    ) -> None:
         super().__init__()
+        self._copied = copied
         self._tracked = {id(leaf): Tracked(leaf, name, None) for name, leaf in leaves.items()}
         self._leaves = leaves
         self._layouts = layouts
@@ -163,7 +168,7 @@ class Interception(TorchFunctionMode):
         if self._layouts is not None and (number >= len(self._layouts) or self._layouts[number] is None):
             return site.call.run({})
         data = site.data.detach()
-        if self._layouts is None:
+        if self._copied:
             data = data.clone()
         replacements = {id(tensor): tensor.detach().requires_grad_() for tensor in site.parameters.values()}
         output = site.call.run(replacements)

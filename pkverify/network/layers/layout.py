@@ -1,4 +1,4 @@
-"""Where the examples of a batch stand in a tensor inside a model: a batch of one beside a batch of two shows it."""
+"""Where the examples of a batch stand in a tensor inside a model: a batch of one beside a larger batch shows it."""
 
 from __future__ import annotations
 
@@ -71,13 +71,14 @@ def same(left: Tensor, right: Tensor) -> bool:
     return bool(((left - right).abs().max() <= _SAME.get(left.dtype, 1e-2) * scale).item())
 
 
-def find_layout(one: Tensor, two: Tensor, sample_axes: int) -> Layout | None:
-    """The layout of a tensor, from its values for the first example alone and for the first two.
+def find_layout(one: Tensor, many: Tensor, sample_axes: int, examples: int = 2) -> Layout | None:
+    """The layout of a tensor, from its values for the first example alone and for a batch that begins with it.
 
     Args:
         one: The tensor in a run with one example.
-        two: The same tensor in a run with two examples, the first of them the same.
+        many: The same tensor in a run with several examples, the first of them the same.
         sample_axes: The examples stand in one of so many first axes.
+        examples: How many they are, two or more.
 
     Returns:
         The layout; None when no axis grows with the batch, or when it cannot be told where the first example stands.
@@ -89,14 +90,14 @@ def find_layout(one: Tensor, two: Tensor, sample_axes: int) -> Layout | None:
         >>> find_layout(first, torch.stack([first, second], 1).flatten(0, 1), 1)
         Layout(axis=0, positions_first=True)
     """
-    if one.ndim != two.ndim:
+    if one.ndim != many.ndim:
         return None
-    grown = [axis for axis in range(one.ndim) if one.shape[axis] != two.shape[axis]]
-    if len(grown) != 1 or grown[0] >= sample_axes or two.shape[grown[0]] != 2 * one.shape[grown[0]]:
+    grown = [axis for axis in range(one.ndim) if one.shape[axis] != many.shape[axis]]
+    if len(grown) != 1 or grown[0] >= sample_axes or many.shape[grown[0]] != examples * one.shape[grown[0]]:
         return None
     (axis,) = grown
     ways = [Layout(axis, positions_first=False)]
     if one.shape[axis] > 1:
         ways.append(Layout(axis, positions_first=True))
-    fitting = [way for way in ways if same(way.rows(two, 2)[:1], way.rows(one, 1))]
+    fitting = [way for way in ways if same(way.rows(many, examples)[:1], way.rows(one, 1))]
     return fitting[0] if len(fitting) == 1 else None

@@ -18,6 +18,8 @@ from pkverify.network.layers.factor import Dense, Extent, Sides, blocks, contrac
 from pkverify.network.layers.site import Call, Site, argument_reader
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from pkverify.network.layers.factor import Factor
@@ -130,13 +132,17 @@ def cheaper_route(left: Outer, right: Outer) -> Route:
     return "pairs" if pairs <= sums else "sums"
 
 
-def outer_product(left: Outer, right: Outer, route: Route | None = None) -> Tensor:
-    """Inner products of the gradients of two factors of one weight.
+def outer_product(
+    left: Outer, right: Outer, route: Route | None = None, beside: Sequence[tuple[Outer, Outer]] = ()
+) -> Tensor:
+    """Inner products of the gradients of two factors of one weight, and of those beside it.
 
     Args:
         left: The factor of the queries.
         right: The factor of the training examples.
         route: An order of contraction; the cheaper one when left out.
+        beside: Factors of other weights with the same cotangents, for which the order must be by pairs: products of
+            the cotangents are taken once, and multiply the sum of the products of the inputs.
 
     Returns:
         ``[q, columns, m, columns']``.
@@ -160,6 +166,8 @@ def outer_product(left: Outer, right: Outer, route: Route | None = None) -> Tens
             others = right.cotangents[..., group, :].reshape(-1, outputs)
             product = (cotangents @ others.T).view(q, left.columns, left.positions, m, right_columns, right_positions)
             alike = part.inputs[:, :, group].reshape(-1, inputs) @ right.inputs[:, :, group].reshape(-1, inputs).T
+            for a, b in beside:
+                alike.addmm_(a.inputs[some, :, group].flatten(0, 1), b.inputs[:, :, group].flatten(0, 1).T)
             product *= alike.view(q, 1, left.positions, m, 1, right_positions)
             summed = product.sum((2, 5)) if left.positions * right_positions > 1 else product[:, :, 0, :, :, 0]
             total = summed if total is None else total.add_(summed)
@@ -182,11 +190,20 @@ def _product_site(call: Call, inputs: Tensor, parameters: dict[str, Tensor], *, 
     def factor(role: str, data: Tensor, cotangents: Tensor) -> Factor:
         spread = cotangents.flatten(2, -2)
         if role == "bias":
-            return Dense(spread.sum(2) if spread.shape[2] > 1 else spread[:, :, 0])
+            return _bias_factor(spread)
         assert weight is not None
         return Outer(data.flatten(1, -2).unsqueeze(2), spread.unsqueeze(3), tuple(weight.shape), transposed)
 
     return Site(call, parameters, inputs, inputs.ndim - 1, factor)
+
+
+def _bias_factor(cotangents: Tensor) -> Factor:
+    """The factor of a bias, from the cotangents ``[examples, columns, positions, outputs]`` of what it is added to."""
+    examples, _, positions, outputs = cotangents.shape
+    if positions > 1:
+        return Dense(cotangents.sum(2))
+    # The weight of an input that is always one: so its products can be taken with those of the layer's weight.
+    return Outer(cotangents.new_ones(()).expand(examples, 1, 1, 1), cotangents.unsqueeze(3), (outputs,))
 
 
 def linear_site(call: Call) -> Site | None:

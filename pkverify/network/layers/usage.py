@@ -1,4 +1,4 @@
-"""What is found out about a model once, from one and from two examples, before its gradients are captured."""
+"""What is known of a model before its gradients are captured: how it is called, and how it uses its parameters."""
 
 from __future__ import annotations
 
@@ -8,21 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 
 from pkverify.errors import InputError
 from pkverify.network.layers import batches
-from pkverify.network.layers.contraction import merged
-from pkverify.network.layers.interception import Interception, Visit
-from pkverify.network.layers.layout import Layout, find_layout, same
-from pkverify.network.numerics import exact_arithmetic, require_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pkverify.network.layers.batches import Batch
     from pkverify.network.layers.contraction import Use
+    from pkverify.network.layers.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -163,140 +159,3 @@ def require_functional(model: nn.Module) -> None:
                 "its output is random, and has no derivative to speak of",
                 "call model.eval() first",
             )
-
-
-def _bytes_saved(run: Callable[[], Tensor]) -> tuple[Tensor, int]:
-    """The result of a forward pass, and the bytes that its graph keeps."""
-    seen: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        seen[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with saved_tensors_hooks(pack, identity):
-        result = run()
-    return result, sum(seen.values())
-
-
-@dataclass(frozen=True)
-class _Trial:
-    output: Tensor
-    visits: list[Visit]
-    saved: int
-    reached: frozenset[str]
-
-
-@torch.inference_mode(mode=False)
-def study(
-    model: nn.Module,
-    x: Batch,
-    *,
-    output: Callable[[Any], Tensor] | None = None,
-    params: str | Sequence[str] = "*",
-    dtype: torch.dtype = torch.float64,
-) -> Study:
-    """Finds out how a model uses its parameters, from forward passes of one and of two examples.
-
-    Args:
-        model: Any module whose forward pass is a function of parameters, buffers and inputs.
-        x: A batch: a tensor, a tuple or a dict, the examples along the first axis.
-        output: Makes a tensor ``[examples, ...]`` from what the model returns; the identity when left out.
-        params: Globs for the parameters to differentiate in.
-        dtype: float64, or float32.
-
-    Returns:
-        The study.
-
-    Raises:
-        InputError: The model is random, ties its examples together, or does not return a tensor; or an argument is
-            unusable.
-
-    Example:
-        >>> found = study(nn.Linear(3, 2), torch.zeros(4, 3))
-        >>> found.names, found.loose, found.output_shape
-        (('weight', 'bias'), (), (2,))
-    """
-    require_dtype(dtype)
-    require_functional(model)
-    m = batches.count(x)
-    names = select(model, params)
-    device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
-    make = output or identity
-    bare = Study(model, make, names, dtype, device, (), (), (), batches.signature(x), 0, {})
-    state = bare.state()
-    two = batches.cast_batch(batches.rows(x, torch.tensor([0, min(1, m - 1)])), dtype, device)
-    one = batches.rows(two, slice(0, 1))
-
-    with exact_arithmetic(), torch.enable_grad():
-
-        def trial(batch: Batch, watched: Sequence[str], layouts: tuple[Layout | None, ...] | None = None) -> _Trial:
-            leaves = {name: state[name].detach().requires_grad_() for name in names}
-            mode = Interception({name: leaves[name] for name in watched}, layouts)
-            with mode:
-                y, saved = _bytes_saved(lambda: bare.call({**state, **leaves}, batch))
-            reached: set[str] = set()
-            if y.requires_grad and leaves and batch is one:
-                found: Any = torch.autograd.grad(y.sum(), list(leaves.values()), allow_unused=True)
-                reached = {name for name, gradient in zip(leaves, found, strict=True) if gradient is not None}
-            return _Trial(y.detach(), mode.visits, saved, frozenset(reached))
-
-        watched = list(names)
-        while True:
-            first, second = trial(one, watched), trial(two, watched)
-            _require_independent(first.output, second.output)
-            layouts = _layouts(first.visits, second.visits)
-            open_calls = None in layouts
-            last = trial(one, watched, layouts) if open_calls else first
-            loose = [name for name in watched if name in last.reached]
-            if not loose:
-                break
-            watched = [name for name in watched if name not in loose]
-    return Study(
-        model,
-        make,
-        names,
-        dtype,
-        device,
-        layouts,
-        tuple(name for name in names if name not in watched),
-        tuple(first.output.shape[1:]),
-        batches.signature(x),
-        max(0, second.saved - first.saved),
-        _sample(first.visits, layouts, tuple(watched)),
-    )
-
-
-def _layouts(first: list[Visit], second: list[Visit]) -> tuple[Layout | None, ...]:
-    if len(first) != len(second):
-        return (None,) * len(second)
-    return tuple(find_layout(a.data, b.data, a.site.sample_axes) for a, b in zip(first, second, strict=True))
-
-
-def _sample(
-    visits: list[Visit], layouts: tuple[Layout | None, ...], names: tuple[str, ...]
-) -> dict[str, tuple[Use, ...]]:
-    uses: dict[str, list[Use]] = {name: [] for name in names}
-    for visit, layout in zip(visits, layouts, strict=True):
-        if layout is None:
-            continue
-        zeros = layout.rows(visit.data.new_zeros(()).expand(1, *visit.shape), 1, leading=1).movedim(0, 1)
-        for role, tracked in visit.parameters.items():
-            factor = visit.site.factor(role, layout.rows(visit.data, 1), zeros)
-            uses[tracked.name].append((tracked.view, factor))
-    return {name: merged(some) for name, some in uses.items()}
-
-
-def _require_independent(first: Tensor, second: Tensor) -> None:
-    if first.ndim == 0 or first.shape[0] != 1 or second.shape[0] != 2:
-        raise InputError(
-            f"output: shape {tuple(second.shape)} for two examples",
-            "the first axis of the output must run over the examples",
-            "give output=, a function that returns a tensor with a row an example",
-        )
-    if not same(first, second[:1]):
-        raise InputError(
-            "model: the output of an example changes when another stands beside it in the batch",
-            "either the model is random, or it ties the examples of a batch together",
-            "call model.eval(), and replace what takes statistics of the batch",
-        )
