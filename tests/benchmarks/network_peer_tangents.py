@@ -6,6 +6,7 @@ dependencies (it would bring tensorflow).
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import types
@@ -13,6 +14,9 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+
+# XLA takes as many threads as there are cores: it is left as many as the other ways have.
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(os.environ["OMP_NUM_THREADS"])])
 
 sys.modules["neural_tangents.experimental"] = types.ModuleType("experimental")  # it would import tensorflow
 jax: Any = import_module("jax")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import statistics
 import subprocess
@@ -44,7 +45,9 @@ class Peer:
     def __init__(self, python: str, script: str, *arguments: str) -> None:
         self._result = Path(tempfile.mkdtemp()) / "result.npy"
         command = [python, str(HERE / script), *arguments, str(self._result)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=os.environ | threads)
 
     def __call__(self) -> np.ndarray[Any, Any]:
         """One run; the seconds are the peer's own, without the pipe."""

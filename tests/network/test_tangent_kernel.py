@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,6 @@ from torch.nn import functional
 
 from pkverify.errors import InputError
 from pkverify.network.layers import batches, study
-from pkverify.network.layers.activation import FASTER
 from pkverify.network.tangent_kernel import identity_product, loss_derivatives, tangent_kernel
 from tests.network.module_cases import CASES, Around, brute_force, distance, flattened, reals
 
@@ -244,19 +244,6 @@ def test_a_use_that_only_a_large_batch_makes_is_noticed() -> None:
         tangent_kernel(model, x, x)
 
 
-def test_the_faster_gelu_is_the_same_function() -> None:
-    x = torch.cat([torch.linspace(-12, 12, 4001, dtype=torch.float64), torch.tensor([0.0, -40.0, 40.0]).double()])
-    (gelu,) = FASTER.values()
-    found, expected = x.clone().requires_grad_(), x.clone().requires_grad_()
-    values = gelu(found), functional.gelu(expected)
-    assert torch.allclose(*values, rtol=1e-14, atol=4e-15)
-    for value in values:
-        value.sum().backward()
-    assert found.grad is not None
-    assert expected.grad is not None
-    assert torch.allclose(found.grad, expected.grad, rtol=1e-14, atol=4e-15)
-
-
 class Added(nn.Module):
     """Two layers whose outputs are added: their cotangents are one tensor, their biases two."""
 
@@ -282,3 +269,48 @@ def test_biases_of_layers_with_the_same_cotangents_all_count(params: Any) -> Non
     jacobian = torch.stack([torch.cat([part.flatten() for part in row]) for row in rows]).unflatten(0, (5, 2))
     expected = torch.einsum("qcd,med->qmce", jacobian, jacobian)
     assert distance(tangent_kernel(model, x, x, params=params), expected) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_way_taken_does_not_change_the_kernel(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = CASES[name].build(seed=4)
+    query = batches.rows(x, slice(1, 4))
+    at_first_sight = tangent_kernel(model, query, x)
+    in_one_batch = tangent_kernel(model, query, x, study=study(model, x))
+    monkeypatch.setattr(batches, "alike", lambda *_: False)
+    side_by_side = tangent_kernel(model, query, x)
+
+    assert distance(in_one_batch, side_by_side) < TOLERANCE
+    assert distance(at_first_sight, side_by_side) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["mlp", "convolution 2d", "transformer, positions first", "lstm"])
+def test_one_pass_of_all_examples_serves_as_their_study(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = CASES[name].build()
+    expected = tangent_kernel(model, x, x, study=study(model, x))
+
+    def never(*_args: object, **_options: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(sys.modules[tangent_kernel.__module__], "study", never)
+
+    assert torch.equal(tangent_kernel(model, x, x), expected)
+
+
+def test_batches_that_differ_in_more_than_their_examples_stay_apart() -> None:
+    model = Scaled()
+    x = reals(4, 2)
+    by_two = tangent_kernel(model, {"x": x, "factor": 2.0}, {"x": x, "factor": 1.0})
+
+    assert distance(by_two, 2 * tangent_kernel(model, {"x": x, "factor": 1.0}, {"x": x, "factor": 1.0})) < TOLERANCE
+
+
+class Scaled(nn.Module):
+    """A layer whose output is scaled by an argument that all examples share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def forward(self, x: Tensor, factor: float) -> Tensor:
+        return factor * self.layer(x)

@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
-from pkverify.network.layers.activation import FASTER
 from pkverify.network.layers.attention import OPENED
 from pkverify.network.layers.convolution import CONVOLUTION_SITES
 from pkverify.network.layers.embedding import EMBEDDING_SITES
@@ -140,9 +139,6 @@ class Interception(TorchFunctionMode):
         """Runs one torch function, logged when it is recognised."""
         kwargs = kwargs or {}
         if not self._touches(args) and not self._touches(kwargs.values()):
-            faster = FASTER.get(func)
-            if faster is not None and isinstance(args[0], Tensor) and _is_plain(args[0]):
-                return faster(*args, **kwargs)
             return func(*args, **kwargs)
         if func in OPENED:
             with self:
