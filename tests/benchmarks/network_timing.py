@@ -85,8 +85,10 @@ def in_turns(ways: Mapping[str, Callable[[], Any]], reference: Any, rounds: int)
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     errors: dict[str, float | None] = {}
     exact = np.asarray(torch.as_tensor(reference).cpu(), dtype=np.float64)
+    order, random = list(ways), np.random.default_rng(0)
     for turn in range(rounds + 1):
-        for name, way in ways.items():
+        for name in order:
+            way = ways[name]
             _synchronize()
             start, used = time.perf_counter(), time.process_time()
             result = way()
@@ -99,6 +101,7 @@ def in_turns(ways: Mapping[str, Callable[[], Any]], reference: Any, rounds: int)
             elif not name.startswith("plain"):
                 found = np.asarray(torch.as_tensor(result).cpu(), dtype=np.float64)
                 errors[name] = float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
+        random.shuffle(order)  # no way is always run with the caches that the same other one leaves
     return [
         Row(name, statistics.median(t for t, _ in both), statistics.median(t for _, t in both), errors.get(name))
         for name, both in seconds.items()
