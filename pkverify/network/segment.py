@@ -133,7 +133,8 @@ class Queries:
             found = slopes[0] @ torch.tensor(weights, dtype=slopes.dtype, device=slopes.device)
             error = (difference - found).abs()
             size = slopes.abs().amax((-1, -2))  # [directions, q]
-            fine = ~(error > self._allowed(size[0], difference)).any(-1) & ~self._rough(slopes, size)
+            fine = ~(error > self._allowed(_mean_size(slopes[0], weights), difference)).any(-1)
+            fine &= ~self._rough(slopes, size)
             if bool(fine.all()) or place + 1 == len(self.levels):
                 self._learn(first, place)
                 return SegmentMean(_summed(parts), error, bool(fine.all()), len(nodes), 0), fine
@@ -169,9 +170,12 @@ class Queries:
         resolved = (estimate <= self.tolerance * size) | (relative <= _ALIKE * relative[:1])
         return ~resolved.all(0)
 
-    def _allowed(self, size: Tensor, difference: Tensor) -> Tensor:
-        """The error ``[q, 1]`` that is allowed to slopes of size ``[q]``."""
-        rounding = rounding_floor(size.dtype) * (self._size_of_outputs + difference.abs().amax(-1))
+    def _allowed(self, size: Tensor, difference: Tensor, terms: Tensor | float = 0.0) -> Tensor:
+        """The error ``[q, 1]`` that is allowed to an integral over slopes whose absolute values integrate to ``[q]``.
+
+        ``terms`` says how large the terms are that may cancel in the outputs: their rounding does not cancel.
+        """
+        rounding = rounding_floor(size.dtype) * (self._size_of_outputs + terms + difference.abs().amax(-1))
         return (self.tolerance * size + rounding)[:, None]
 
     def note_outputs(self, values: Tensor) -> None:
@@ -213,12 +217,15 @@ class Queries:
         """
         dtype, device = line.start.dtype, line.start.device
         along = self._along(line.change)
+        sizes = self.function.unflatten(line.start.abs())
         edges = [[0.0, *positions, 1.0] for positions in kinks]
         owner = torch.tensor([k for k, e in enumerate(edges) for _ in e[1:]], device=device)
         ends = torch.tensor([pair for e in edges for pair in pairwise(e)], dtype=dtype, device=device)
         gradients = {n: line.start.new_zeros(len(which), self.outputs, *s) for n, s in self.function.shapes.items()}
         average = line.start.new_zeros(len(which), self.outputs)
         size = line.start.new_zeros(1 + _PROBES, len(which))
+        whole = line.start.new_zeros(len(which))  # the integral of the absolute slopes, as far as it is known
+        finished = torch.zeros_like(whole)
         spent = torch.zeros(len(which), dtype=torch.long, device=device)
         converged, turn = True, 0
         while len(owner):
@@ -227,14 +234,22 @@ class Queries:
             at = (ends[:, :1] + width[:, None] * nodes).reshape(-1)
             jacobians = self._jacobians(line, which[owner].repeat_interleave(len(nodes)), at)
             slopes = line.start.new_zeros(1 + _PROBES, len(at), self.outputs)
+            terms = line.start.new_zeros(len(at) * self.outputs)  # what a relative change of each weight by 1 would do
             for name, jacobian in jacobians.items():
                 flat = jacobian.reshape(len(at) * self.outputs, -1)
                 slopes += (along[name].reshape(1 + _PROBES, -1) @ flat.T).reshape(slopes.shape)
+                terms += flat.abs() @ sizes[name].reshape(-1)
             slopes = slopes.reshape(1 + _PROBES, len(owner), len(nodes), self.outputs).movedim(2, 3)
             size = size.scatter_reduce(1, owner.expand(1 + _PROBES, -1), slopes.abs().amax((-1, -2)), "amax")
             found = (slopes[0] @ shares) * width[:, None]
+            amount = _mean_size(slopes[0], shares) * width
+            whole = torch.maximum(whole, finished.index_add(0, owner, amount))
             difference = self._values(line, which[owner], ends[:, 1]) - self._values(line, which[owner], ends[:, 0])
-            missed = ((difference - found).abs() > self._allowed(size[0, owner], difference)).any(-1)
+            # Half of what is allowed goes by the piece's own amount, half by its length.
+            allowed = (amount + whole[owner] * width) / 2
+            missed = (
+                (difference - found).abs() > self._allowed(allowed, difference, terms.reshape(len(owner), -1).amax(-1))
+            ).any(-1)
             rough = self._rough(slopes * width[:, None, None], size[:, owner])
             spent.index_add_(0, owner, torch.full_like(owner, len(nodes)))
             over = spent[owner] >= self.most_nodes
@@ -245,6 +260,7 @@ class Queries:
             for name, jacobian in jacobians.items():
                 gradients[name].index_add_(0, owners, jacobian * weights.reshape(-1, *[1] * (jacobian.ndim - 1)))
             average.index_add_(0, owner, done[:, None] * found)
+            finished.index_add_(0, owner, done * amount)
             owner, ends = owner[~done], ends[~done]
             turn += 1
             if turn == len(_TURNS):
@@ -276,6 +292,15 @@ class _Pieces:
     average: Tensor
     nodes: int
     converged: bool
+
+
+def _mean_size(slopes: Tensor, weights: Tensor | Sequence[float]) -> Tensor:
+    """The mean of the absolute values ``[..., C, nodes]`` by a rule's weights, the largest over the outputs ``[...]``.
+
+    An error is held against this and not against the largest slope: a narrow peak is high, and integrates to little.
+    """
+    shares = torch.as_tensor(weights, dtype=slopes.dtype, device=slopes.device)
+    return (slopes.abs() @ shares).amax(-1)
 
 
 def _summed(parts: Sequence[GradientFactors]) -> GradientFactors:
