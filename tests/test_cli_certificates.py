@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,13 @@ loss = {kind = "squared"}
 data = {x = [[1]], y = [-1]}
 flow = {initial = ["1/2"], horizon = 2}
 """
+COARSE = """
+model = {kind = "expression", params = ["u", "v"], inputs = ["x"], output = "erf(u) + (x - 3/5) + erf(u)*(x - 3/5)"}
+loss = {kind = "expression", value = "(y - target)**2/2 + (y - target)**4/10"}
+data = {x = [[-1], ["7/5"], ["-6/5"]], y = ["-5/4", "-3/4", "9/5"]}
+flow = {initial = ["3/4", "1/2"], horizon = "5/4"}
+query = {x = [["1/2"]]}
+"""
 ONLY = ("--routes", "certified")
 
 
@@ -46,6 +54,21 @@ def test_a_certificate_is_written_and_checked_again(command: Command, folder: Pa
     assert "problem 'One weight', horizon 1, 1 parameters, 2 examples" in verified.out
     assert verified.out.endswith("accepted: everything that the certificate states is proved\n")
     assert (folder / "c.json").stat().st_size > 1000
+
+
+def test_where_the_verifier_is_coarser_the_balls_are_wider_and_still_as_fine_as_asked(
+    command: Command, folder: Path
+) -> None:
+    (folder / "coarse.toml").write_text(COARSE, encoding="utf-8")
+
+    made = command("check", "coarse.toml", *ONLY, "--digits", "8", "--claims", "T1", "--certificate", "c.json")
+
+    assert (made.code, made.err) == (0, "")
+    assert command("verify", "c.json").code == 0
+    (found,) = json.loads((folder / "c.json").read_text())["result"]["decompositions"]
+    for ball in (found["final_output"], *found["contributions"]):
+        mantissa, exponent = ball["rad"]
+        assert 0 < mantissa * Fraction(2) ** exponent <= Fraction(1, 10**8)
 
 
 def test_what_was_changed_is_rejected(command: Command, folder: Path) -> None:

@@ -25,13 +25,20 @@ from pkverify.rational import format_rational
 
 SCHEMA = "pkverify.certificate/1"
 _NORM_SLACK = Fraction(1, 2**7)  # of a logarithmic norm, over the whole horizon
-_BOUND_SLACK, _RESULT_SLACK = Fraction(2), Fraction(4)
+_BOUND_SLACK = Fraction(2)
 _ROUNDING_BITS = 16  # below the working precision: what another order of evaluation may lose
 _BOUND_BITS = 30  # a bound needs no more digits than that
 
 
-def certificate_text(enclosure: Enclosure) -> str:
+def certificate_text(enclosure: Enclosure, slack: int = 4) -> str:
     """The certificate of an enclosure: JSON, one line, with its checksum.
+
+    Args:
+        enclosure: What is certified.
+        slack: How many times the radii of its numbers are stated, for a checker whose bounds are coarser than ours.
+
+    Returns:
+        The text.
 
     Raises:
         InputError: For a model that problem files do not know.
@@ -55,9 +62,9 @@ def certificate_text(enclosure: Enclosure) -> str:
         "problem": _problem(enclosure.problem, enclosure.queries),
         "steps": _steps(enclosure.steps, enclosure.problem.horizon),
         "result": {
-            "final_params": [_ball(number, enclosure.bits) for number in enclosure.final_params],
+            "final_params": [_ball(number, enclosure.bits, slack) for number in enclosure.final_params],
             "decompositions": [
-                _decomposition(enclosure, query, output)
+                _decomposition(enclosure, query, output, slack)
                 for query in range(len(enclosure.queries))
                 for output in range(len(enclosure.initial_outputs[query]))
             ],
@@ -151,10 +158,10 @@ def _steps(steps: Sequence[Step], horizon: Fraction) -> list[dict[str, Any]]:
     ]
 
 
-def _decomposition(enclosure: Enclosure, query: int, output: int) -> dict[str, Any]:
+def _decomposition(enclosure: Enclosure, query: int, output: int, slack: int) -> dict[str, Any]:
 
     def ball(number: Enclosed) -> dict[str, list[int]]:
-        return _ball(number, enclosure.bits)
+        return _ball(number, enclosure.bits, slack)
 
     return {
         "query": query,
@@ -168,9 +175,9 @@ def _decomposition(enclosure: Enclosure, query: int, output: int) -> dict[str, A
     }
 
 
-def _ball(number: Enclosed, bits: int) -> dict[str, list[int]]:
+def _ball(number: Enclosed, bits: int, slack: int) -> dict[str, list[int]]:
     rounding = max(Fraction(1), abs(number.mid)) / 2 ** (bits - _ROUNDING_BITS)
-    return {"mid": _pair(number.mid), "rad": _pair(_above(number.rad * _RESULT_SLACK + rounding))}
+    return {"mid": _pair(number.mid), "rad": _pair(_above(number.rad * slack + rounding))}
 
 
 def _pair(value: Fraction) -> list[int]:
