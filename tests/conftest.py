@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Tests run side by side, one on each core. Threads of torch's own would wait for each other, at five times the time.
+# It must stand here before torch is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # No deadlines, since a busy machine is no fault; in CI the same examples every time.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)

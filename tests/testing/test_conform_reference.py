@@ -16,20 +16,7 @@ from pkverify.testing.conform.larger import larger_task
 from pkverify.testing.conform.reference import QUANTITIES, _mean_gradients, change, rational_reference, reference
 from pkverify.testing.conform.spec import Spec, task_of
 from pkverify.testing.conform.task import CONVOLUTION, FEATURES, LOSSES, MEAN, MINIBATCHES, MOMENTUM
-
-ONE = Fraction(1)
-LINEAR = Spec(
-    "squared",
-    (2, 2),
-    True,
-    tuple(Fraction(k, 7) for k in (3, -2, 5, 1, -4, 6)),
-    ((ONE, ONE / 3), (-ONE, ONE / 5), (ONE * 2, -ONE)),
-    ((ONE, ONE / 2), (ONE / 4, -ONE), (ONE, ONE)),
-    ((ONE / 2, ONE), (ONE, -ONE * 2)),
-    ((ONE, -ONE), (ONE / 3, ONE / 3)),
-    (ONE / 16, ONE / 8, ONE / 32),
-)
-
+from tests.testing.conform_cases import LINEAR, ONE
 
 STEPPED = replace(LINEAR, batches=((0, 2), (1,), (2, 1)), mean=True, momentum=ONE / 2)
 SHORT = (ONE / 2, ONE / 3)

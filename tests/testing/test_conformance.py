@@ -29,22 +29,10 @@ from pkverify.testing.conform.report import table
 from pkverify.testing.conform.shrink import simpler, smallest
 from pkverify.testing.conform.spec import Spec, specs, task_of
 from pkverify.testing.conform.task import FEATURES
+from tests.testing.conform_cases import LINEAR, ONE
 
 if TYPE_CHECKING:
     from pkverify.testing.conform.task import Task
-
-ONE = Fraction(1)
-LINEAR = Spec(
-    "squared",
-    (2, 2),
-    True,
-    tuple(Fraction(k, 7) for k in (3, -2, 5, 1, -4, 6)),
-    ((ONE, ONE / 3), (-ONE, ONE / 5), (ONE * 2, -ONE)),
-    ((ONE, ONE / 2), (ONE / 4, -ONE), (ONE, ONE)),
-    ((ONE / 2, ONE), (ONE, -ONE * 2)),
-    ((ONE, -ONE), (ONE / 3, ONE / 3)),
-    (ONE / 16, ONE / 8, ONE / 32),
-)
 
 
 def test_claims_of_the_relations_exist() -> None:
