@@ -179,3 +179,11 @@ def test_an_adapter_that_conforms_and_one_that_is_not_there(command: Command) ->
     missing = command("conform", "captain")
     assert missing.code == 2
     assert "there is no adapter 'captain'" in missing.err
+
+
+def test_without_hypothesis_conform_says_what_to_install(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pkverify.cli.conforming.find_spec", lambda _: None)
+    found = command("conform", "torch.func")
+    assert found.code == 2
+    assert "conform needs hypothesis, which is not installed" in found.err
+    assert ".[conform]" in found.err

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from pkverify.cli.app import Output, app
 from pkverify.cli.output import check_folder, emit, progress
+from pkverify.errors import InputError
 
 
 @app.command
@@ -29,9 +31,15 @@ def conform(
 
     Exit codes: 0 it conforms, 1 it does not, 2 not installed or bad input, 3 undecided.
     """
+    check_folder(output)
+    if find_spec("hypothesis") is None:
+        raise InputError(
+            "conform needs hypothesis, which is not installed",
+            "it draws the tasks and shrinks those that fail",
+            "pip install -c constraints.txt -e '.[conform]'",
+        )
     from pkverify.testing.conform import peers
 
-    check_folder(output)
     progress(f"trying {adapter}")
     reports = peers.conform(adapter, quantity=quantity, examples=examples)
     text = peers.as_json(reports) if format == "json" else peers.as_text(reports)
