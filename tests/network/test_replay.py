@@ -17,12 +17,15 @@ DIVIDING = ["adam", "amsgrad", "adamax", "radam", "adagrad", "rmsprop centered"]
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("spacing", [1, 3, 16])
+@pytest.fixture(params=[1, 3, 16])
+def spacing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths in memory keep whole states at every so many points."""
+    monkeypatch.setattr(storage, "_FARTHEST", request.param)
+
+
+@pytest.mark.usefixtures("spacing")
 @pytest.mark.parametrize("name", DIVIDING)
-def test_the_split_of_a_path_in_memory_is_that_of_the_path_on_disk(
-    name: str, spacing: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(storage, "_FARTHEST", spacing)
+def test_the_split_of_a_path_in_memory_is_that_of_the_path_on_disk(name: str, tmp_path: Path) -> None:
     memory, disk = train(OPTIMIZERS[name]), train(OPTIMIZERS[name], to=tmp_path)
 
     live, kept = decompose(memory.path, memory.query), decompose(disk.path, disk.query)
@@ -32,12 +35,9 @@ def test_the_split_of_a_path_in_memory_is_that_of_the_path_on_disk(
     assert identity(memory.path, memory.query).relative_residual <= 1e-13
 
 
-@pytest.mark.parametrize("spacing", [1, 3, 16])
+@pytest.mark.usefixtures("spacing")
 @pytest.mark.parametrize("name", DIVIDING)
-def test_statistics_are_those_of_the_run(
-    name: str, spacing: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(storage, "_FARTHEST", spacing)
+def test_statistics_are_those_of_the_run(name: str, tmp_path: Path) -> None:
     path, disk = train(OPTIMIZERS[name]).path, train(OPTIMIZERS[name], to=tmp_path).path
     moments, whole = list(path.moments()), path.points
 

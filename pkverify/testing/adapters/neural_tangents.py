@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from pkverify.testing.conform.adapter import Adapter, NotApplicable
-from pkverify.testing.conform.task import OutputScale, Task
+from pkverify.testing.conform.task import Checkpoint, OutputScale, Task
 
 IMPLEMENTATIONS = ("JACOBIAN_CONTRACTION", "NTK_VECTOR_PRODUCTS", "STRUCTURED_DERIVATIVES")
 
@@ -87,18 +87,19 @@ def _over_steps(task: Task, implementation: str, product: Callable[[Tensor, Tens
         vmap_axes=0,
         implementation=tangents.NtkImplementation[implementation],
     )
-    total = torch.zeros(len(task.x_query), len(task.x), dtype=torch.float64)
-    for rate, weights in zip(task.rates, task.checkpoints, strict=False):
+
+    def at(weights: Checkpoint) -> Tensor:
         params = {name: numbers.asarray(w.numpy()) for name, w in weights.items()}
-        task.model.load_state_dict(weights)
+        task.model.load_state_dict(dict(weights))
         query = numbers.asarray(task.x_query.numpy())
         found = [
             torch.tensor(kernel(query, numbers.asarray(part.numpy()), params).__array__())
             for part in task.x.split(task.batch_size)
         ]
         slopes = [_slopes(task, x, y) for x, y in ((task.x_query, task.y_query), (task.x, task.y))]
-        total += rate * product(torch.cat(found, 1), *slopes)
-    return total
+        return product(torch.cat(found, 1), *slopes)
+
+    return task.sum_over_steps(at)
 
 
 def _slopes(task: Task, x: Tensor, y: Tensor) -> Tensor:

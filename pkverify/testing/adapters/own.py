@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.metadata import version
 
 import torch
@@ -22,8 +21,7 @@ def exact_output(task: Task) -> Tensor:
 
 def left_endpoint(task: Task) -> Tensor:
     """TracIn's sum, from tangent kernels seeded by the losses on both sides."""
-    return _over_steps(
-        task,
+    return task.sum_over_steps(
         lambda weights: tangent_kernel(
             task.model, task.x_query, task.x, loss=task.loss, y_train=task.y, y_query=task.y_query, weights=weights
         ),
@@ -37,7 +35,7 @@ def loss_weighted(task: Task) -> Tensor:
         found = tangent_kernel(task.model, task.x_query, task.x, loss=task.loss, y_train=task.y, weights=weights)
         return found.reshape(len(task.x_query), len(task.x), -1)[:, :, task.output]
 
-    return _over_steps(task, kernel)
+    return task.sum_over_steps(kernel)
 
 
 def path_kernel(task: Task) -> Tensor:
@@ -47,7 +45,7 @@ def path_kernel(task: Task) -> Tensor:
         found = tangent_kernel(task.model, task.x_query, task.x, weights=weights)
         return found if found.ndim == 2 else found.diagonal(dim1=2, dim2=3).sum(-1)
 
-    return _over_steps(task, kernel)
+    return task.sum_over_steps(kernel)
 
 
 def adapters() -> tuple[Adapter, ...]:
@@ -61,11 +59,6 @@ def adapters() -> tuple[Adapter, ...]:
         Adapter("pkverify tangent_kernel, loss", loss_weighted, "loss-weighted", number, devices=devices),
         Adapter("pkverify tangent_kernel", path_kernel, "path-kernel", number, devices=devices),
     )
-
-
-def _over_steps(task: Task, kernel: Callable[[Checkpoint], Tensor]) -> Tensor:
-    terms = [rate * kernel(weights) for rate, weights in zip(task.rates, task.checkpoints, strict=False)]
-    return torch.stack(terms).sum(0)
 
 
 def _split(task: Task) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.func import functional_call, grad, jacrev, vmap
@@ -36,24 +34,21 @@ def output_gradients(task: Task, weights: Checkpoint, x: Tensor) -> Tensor:
 
 def left_endpoint(task: Task) -> Tensor:
     """TracIn's sum over the checkpoints before each step."""
-    return _over_steps(
-        task,
+    return task.sum_over_steps(
         lambda w: loss_gradients(task, w, task.x_query, task.y_query) @ loss_gradients(task, w, task.x, task.y).T,
     )
 
 
 def loss_weighted(task: Task) -> Tensor:
     """The same with one output of the queries in place of their losses."""
-    return _over_steps(
-        task,
+    return task.sum_over_steps(
         lambda w: output_gradients(task, w, task.x_query)[:, task.output] @ loss_gradients(task, w, task.x, task.y).T,
     )
 
 
 def path_kernel(task: Task) -> Tensor:
     """The tangent kernel, its trace over the outputs, along the steps."""
-    return _over_steps(
-        task,
+    return task.sum_over_steps(
         lambda w: torch.einsum(
             "qcd,mcd->qm", output_gradients(task, w, task.x_query), output_gradients(task, w, task.x)
         ),
@@ -68,8 +63,3 @@ def adapters() -> tuple[Adapter, ...]:
         Adapter("torch.func loss-weighted kernel", loss_weighted, "loss-weighted", version, devices=_DEVICES),
         Adapter("torch.func tangent kernel", path_kernel, "path-kernel", version, devices=_DEVICES),
     )
-
-
-def _over_steps(task: Task, product: Callable[[Checkpoint], Tensor]) -> Tensor:
-    terms = [rate * product(weights) for rate, weights in zip(task.rates, task.checkpoints, strict=False)]
-    return torch.stack(terms).sum(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -140,6 +140,11 @@ class Task:
         shares = torch.zeros(len(self.x), dtype=torch.float64)
         shares[list(chosen)] = 1 / len(chosen) if self.mean else 1.0
         return shares
+
+    def sum_over_steps(self, term: Callable[[Checkpoint], Tensor]) -> Tensor:
+        """A left-endpoint sum: of each step's learning rate times a term at the checkpoint before the step."""
+        terms = [rate * term(weights) for rate, weights in zip(self.rates, self.checkpoints, strict=False)]
+        return torch.stack(terms).sum(0)
 
     def fresh(self) -> Task:
         """A copy that shares no tensor with this one: what an adapter does to it stays there."""
